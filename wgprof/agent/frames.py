@@ -1,0 +1,148 @@
+"""The frame protocol between the agent and whoever reads it.
+
+A stream is a sequence of frames.  Each frame is a 24 byte header followed by a payload:
+
+    magic      4 bytes   b"WGPF"
+    version    u8        protocol version
+    kind       u8        one of the Kind values
+    flags      u16       bit 0: the payload is zlib compressed
+    sequence   u32       counts up from 0; a gap means lost frames
+    length     u32       payload bytes on the wire
+    crc        u32       CRC-32 of the payload bytes on the wire
+    reserved   u32       zero
+
+All integers are little endian.  The same bytes are the `.part` file of a recording, so a
+recording that was cut off anywhere is a valid prefix of frames.
+
+Standard library only: this file travels in the agent's zipapp.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from enum import IntEnum
+from typing import Any, BinaryIO, Dict, Iterator, NamedTuple, Optional
+
+MAGIC = b"WGPF"
+PROTOCOL_VERSION = 1
+HEADER = struct.Struct("<4sBBHIIII")
+FLAG_ZLIB = 1
+#: A frame larger than this is damage, not data.
+MAX_PAYLOAD = 64 << 20
+#: Decompressed payloads are bounded as well: a recording is untrusted input.
+MAX_DECOMPRESSED = 256 << 20
+#: Below this a compressed payload would not be smaller by enough to matter.
+COMPRESS_FROM = 1024
+
+
+class Kind(IntEnum):
+    HELLO = 1  # JSON: who the agent is, the machine, the attach report, the layout of cells
+    TICK = 2  # JSON + cells: everything that is counted, once an interval
+    EVENTS = 3  # raw ring buffer bytes: journey events
+    LOG = 4  # JSON: {"t_ns", "level", "message", "topic"}
+    END = 5  # JSON: totals, losses, probe statistics, and why the recording ended
+    REQUEST = 6  # JSON: what was asked; written by the recorder, first in a .part
+
+
+class Frame(NamedTuple):
+    kind: Kind
+    sequence: int
+    payload: bytes
+
+    def json(self) -> Dict[str, Any]:
+        """The payload as a JSON object.  Raises FrameError if it is not one."""
+        try:
+            value = json.loads(self.payload)
+        except ValueError as error:
+            raise FrameError(f"frame {self.sequence} ({self.kind.name}) is not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise FrameError(f"frame {self.sequence} ({self.kind.name}) is not a JSON object")
+        return value
+
+
+class FrameError(Exception):
+    """The bytes are not a frame of this protocol."""
+
+
+class ProtocolMismatch(FrameError):
+    """A frame of another protocol version."""
+
+
+def encode(kind: Kind, sequence: int, payload: bytes, compress: bool = False) -> bytes:
+    """One frame as bytes."""
+    flags = 0
+    if compress and len(payload) >= COMPRESS_FROM:
+        payload = zlib.compress(payload, 1)
+        flags = FLAG_ZLIB
+    header = HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, flags, sequence, len(payload), zlib.crc32(payload), 0)
+    return header + payload
+
+
+def encode_json(kind: Kind, sequence: int, value: Dict[str, Any]) -> bytes:
+    return encode(kind, sequence, json.dumps(value, separators=(",", ":")).encode(), compress=True)
+
+
+def _inflate(payload: bytes, sequence: int) -> bytes:
+    machine = zlib.decompressobj()
+    try:
+        data = machine.decompress(payload, MAX_DECOMPRESSED)
+    except zlib.error as error:
+        raise FrameError(f"frame {sequence} does not decompress: {error}") from error
+    if machine.unconsumed_tail or not machine.eof:
+        raise FrameError(f"frame {sequence} decompresses to more than {MAX_DECOMPRESSED} bytes or is cut off")
+    return data
+
+
+def read_frame(stream: BinaryIO) -> Optional[Frame]:
+    """The next frame, or None at a clean end of the stream.
+
+    Raises FrameError if the bytes are damaged or end inside a frame, ProtocolMismatch if they
+    are frames of another version.
+    """
+    header = _read_exactly(stream, HEADER.size)
+    if not header:
+        return None
+    if len(header) < HEADER.size:
+        raise FrameError("the stream ends inside a frame header")
+    magic, version, kind, flags, sequence, length, crc, _ = HEADER.unpack(header)
+    if magic != MAGIC:
+        raise FrameError("not a wgprof frame")
+    if version != PROTOCOL_VERSION:
+        raise ProtocolMismatch(f"frame protocol {version}, this wgprof reads {PROTOCOL_VERSION}")
+    if length > MAX_PAYLOAD:
+        raise FrameError(f"frame {sequence} claims {length} bytes")
+    payload = _read_exactly(stream, length)
+    if len(payload) < length:
+        raise FrameError(f"the stream ends inside frame {sequence}")
+    if zlib.crc32(payload) != crc:
+        raise FrameError(f"frame {sequence} fails its checksum")
+    if flags & FLAG_ZLIB:
+        payload = _inflate(payload, sequence)
+    try:
+        known = Kind(kind)
+    except ValueError as error:
+        raise FrameError(f"frame {sequence} is of unknown kind {kind}") from error
+    return Frame(known, sequence, payload)
+
+
+def read_frames(stream: BinaryIO) -> Iterator[Frame]:
+    """All frames until the end of the stream.  Raises as `read_frame`."""
+    while True:
+        frame = read_frame(stream)
+        if frame is None:
+            return
+        yield frame
+
+
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+    parts = []
+    missing = size
+    while missing:
+        part = stream.read(missing)
+        if not part:
+            break
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)

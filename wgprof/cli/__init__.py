@@ -1,0 +1,50 @@
+"""The command line: one file a subcommand, errors caught once, here."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from wgprof.errors import WgprofError
+
+_COMMANDS = ("doctor", "record", "show", "report", "recover", "lab")
+
+
+class LazyGroup(click.Group):
+    """Imports a subcommand's module only when it is needed: `--help` must not cost a pandas import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"wgprof.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="wgprof")
+def cli() -> None:
+    """Profile WireGuard tunnels: which stage, which core and which peer caps the throughput."""
+
+
+def main() -> None:
+    """Run the command line; a WgprofError becomes one sentence, a remedy and its exit code."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except WgprofError as error:
+        click.echo(f"error: {error.sentence}", err=True)
+        if error.remedy:
+            click.echo(f"  {error.remedy}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(4)
