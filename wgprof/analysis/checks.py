@@ -172,25 +172,16 @@ def overhead_of(recording: Tables, packets_per_s: float) -> Overhead:
     """Run time of the probes while the kernel measured it, and the agent's own CPU time."""
     intervals, probes = recording.table("intervals"), recording.table("probes")
     length_ns = max(int(ints(intervals, "dt_ns").sum()), 1)
-    measured_ns_ = measured_run_time_ns(recording.manifest)
-    probes_ce = total(probes, "run_ns") / measured_ns_ if measured_ns_ > 0 else None
+    stats_ns = int(recording.manifest.get("probes", {}).get("bpf_stats_ns", 0))
+    probes_ce = total(probes, "run_ns") / stats_ns if stats_ns > 0 else None
     per_packet = probes_ce * 1e9 / packets_per_s if probes_ce is not None and packets_per_s > 0 else None
     return Overhead(
         probes_ce,
         per_packet,
         total(intervals, "agent_cpu_ns") / length_ns,
         int(ints(intervals, "agent_rss_bytes").max(initial=0)),
-        measured_ns_ / 1e9,
+        stats_ns / 1e9,
     )
-
-
-def measured_run_time_ns(manifest: dict[str, Any]) -> int:
-    """For how long the kernel measured the probes' run time (END.bpf_stats_ns)."""
-    for place in (manifest, manifest.get("probes")):
-        value = place.get("bpf_stats_ns") if isinstance(place, dict) else None
-        if isinstance(value, (int, float)) and np.isfinite(value):
-            return int(value)
-    return 0
 
 
 def overhead_checks(overhead: Overhead) -> list[Check]:

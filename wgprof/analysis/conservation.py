@@ -95,7 +95,7 @@ class Conservation:
                         total(done, "packets"),
                         skew + dropped,
                         handshakes + skew,
-                        "the difference are handshakes" + (f"; the interface dropped {dropped}" if dropped else ""),
+                        "it also counts handshakes" + (f"; it dropped {dropped}" if dropped else ""),
                     )
                 )
         return rows

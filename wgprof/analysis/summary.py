@@ -43,6 +43,11 @@ class Headline:
     busiest_cpu: int | None
     busiest_cpu_share: float
 
+    @property
+    def busy_share(self) -> float:
+        """Mean over the CPUs."""
+        return self.busy_ce / self.cpus if self.cpus else 0.0
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -150,9 +155,8 @@ def verdict(analysis: Analysis) -> list[str]:
 def _cpus(headline: Headline) -> str:
     if not headline.cpus:
         return "CPU times are not known."
-    mean = headline.busy_ce / headline.cpus
-    text = f"CPUs {units.share(mean)} busy ({headline.busy_ce:.2f} of {headline.cpus} CE)"
-    if headline.busiest_cpu is not None and headline.busiest_cpu_share > mean + 0.1:
+    text = f"CPUs {units.share(headline.busy_share)} busy ({headline.busy_ce:.2f} of {headline.cpus} CE)"
+    if headline.busiest_cpu is not None and headline.busiest_cpu_share > headline.busy_share + 0.1:
         text += f", CPU {headline.busiest_cpu} {units.share(headline.busiest_cpu_share)}"
     return text + "."
 
@@ -165,10 +169,14 @@ def _limits(headline: Headline) -> str:
             continue
         parts.append(
             f"{DIRECTION_NAMES[flow.direction]}: {server.label} is {units.share(server.utilisation)} busy"
-            f" ({units.cores(server.busy_ce)}),"
-            f" caps at {units.rate(server.cap_pps)} ({units.bits(server.cap_mbit_s)})"
+            f" ({units.cores(server.busy_ce)}), caps at {units.rate(server.cap_pps)} ({units.bits(server.cap_mbit_s)})"
         )
-    return "Busiest server, " + "; ".join(parts) + "." if parts else "No server's busy time was measured."
+    if not parts:
+        return "No server's busy time was measured."
+    text = "Busiest server, " + "; ".join(parts) + "."
+    if all(f.server is None or f.server.utilisation < headline.busy_share for f in headline.throughput):
+        text += f" All CPUs together are nearer their limit: ×{1 / headline.busy_share:.2f} at most."
+    return text
 
 
 def quality_line(analysis: Analysis) -> str:
