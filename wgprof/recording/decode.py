@@ -83,13 +83,14 @@ class Decoder:
         if self._end is not None and frame.kind is not Kind.LOG:
             raise Damage(f"a frame of kind {frame.kind.name} after the END")
         self._take[frame.kind](frame)
-        if frame.kind not in (Kind.REQUEST, Kind.LOG):  # the recorder writes such frames too, by its own count
-            missing = frame.sequence - self._sequence - 1
-            self._sequence = max(self._sequence, frame.sequence)
-        else:
-            missing = 0
-        if missing > 0 and frame.kind is not Kind.HELLO:
-            self._lose("lost-frame", "stream", missing)
+        if frame.kind is not Kind.REQUEST:
+            self._count_frame(frame.sequence)
+
+    def _count_frame(self, sequence: int) -> None:
+        """A gap in the agent's count is lost frames.  What the recorder itself puts in between has the number 0."""
+        if sequence > self._sequence + 1:
+            self._lose("lost-frame", "stream", sequence - self._sequence - 1)
+        self._sequence = max(self._sequence, sequence)
 
     def _take_request(self, frame: Frame) -> None:
         if self._request or self._hello is not None:
