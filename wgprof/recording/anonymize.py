@@ -58,7 +58,7 @@ def _labels(word: str, values: Iterable[str], salt: bytes) -> dict[str, str]:
 
 def _replacer(labels: Mapping[str, str], literal: Iterable[str]) -> Callable[[str], str]:
     words = sorted((word for word in literal if word), key=len, reverse=True)
-    whole = re.compile("|".join(rf"(?<![\w+/]){re.escape(word)}(?![\w+/])" for word in words)) if words else None
+    whole = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words)) if words else None
 
     def replace(text: str) -> str:
         if whole is not None:

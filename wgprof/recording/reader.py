@@ -70,9 +70,9 @@ class Recording:
         there is no such table.
         """
         if name not in self._frames:
+            data = self.arrow(name)
             with _one_sentence(self.path):
-                data = self.arrow(name).unify_dictionaries()
-                self._frames[name] = data.to_pandas(ignore_metadata=True, split_blocks=True)
+                self._frames[name] = data.unify_dictionaries().to_pandas(ignore_metadata=True, split_blocks=True)
         return self._frames[name].copy(deep=False)
 
     def close(self) -> None:
@@ -162,13 +162,13 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
         raise RecordingError(f"{path} is a ZIP file, but not a wgprof recording", "`wgprof record` makes one.")
     if len(infos) > _MAX_MEMBERS or len(set(names)) != len(names):
         raise Damage(f"{len(infos)} files in it")
-    if sum(info.file_size for info in infos) > path.stat().st_size:
-        raise Damage("its files are larger than itself")
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-            raise Damage("a file in it is compressed")
+            raise Damage("a file in it is compressed, or its size is wrong")
         if info.flag_bits & _ENCRYPTED:
             raise Damage("a file in it is encrypted")
+    if sum(info.file_size for info in infos) > path.stat().st_size:
+        raise Damage("its files are larger than itself")
     return dict(zip(names, infos, strict=True))
 
 
