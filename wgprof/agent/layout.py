@@ -97,7 +97,9 @@ def bucket_of(value: int) -> int:
     if value < SUB_BUCKETS:
         return value
     exponent = value.bit_length() - 1
-    bucket = ((exponent - SUB_BUCKET_BITS + 1) << SUB_BUCKET_BITS) + ((value >> (exponent - SUB_BUCKET_BITS)) - SUB_BUCKETS)
+    bucket = ((exponent - SUB_BUCKET_BITS + 1) << SUB_BUCKET_BITS) + (
+        (value >> (exponent - SUB_BUCKET_BITS)) - SUB_BUCKETS
+    )
     return min(bucket, BUCKETS - 1)
 
 
