@@ -5,10 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
-import shutil
-import subprocess
-import tarfile
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,24 +12,22 @@ from types import TracebackType
 
 from wgprof.errors import MachineError
 from wgprof.lab import console, kvm, qemu
-from wgprof.lab.channel import ChannelClosed, CommandResult, ControlChannel, Job, connect
+from wgprof.lab.channel import ChannelClosed, CommandResult, Job, connect
+from wgprof.lab.emulator import SOCKET_S, Emulator, remove_stale_run_dirs
 from wgprof.lab.image import LabImage
-from wgprof.lab.initramfs import overlay_archive
 from wgprof.lab.lock import Notify, hold
-from wgprof.lab.paths import cache_dir, guest_dir, lab_lock_path
-from wgprof.lab.qemu import Boot, MachineSettings
+from wgprof.lab.paths import lab_lock_path
+from wgprof.lab.qemu import MachineSettings
 from wgprof.lab.stream import AgentStreams
 
 BOOT_ATTEMPTS = 3
-#: About eight times what a boot takes on a quiet machine.
+#: About ten times what a boot takes on a quiet machine.
 BOOT_TIMEOUT_S = 75.0
 #: Counted instructions run on one thread; everything may take this much longer.
 ICOUNT_PATIENCE = 3.0
 #: After a command's own limit the guest must answer within this time, or the emulator hangs.
 ANSWER_S = 20.0
 LOCK_WAIT_S = 15.0
-KEPT_LOGS = 10
-RUN_PREFIX = "wgprof-lab-"
 AGENT_ERRORS = "/run/agent.err"
 
 
@@ -48,22 +42,21 @@ class Machine:
     not even a killed wgprof leaves it running.
     """
 
-    def __init__(self, image: LabImage, settings: MachineSettings | None = None, notify: Notify = lambda line: None):
+    def __init__(
+        self, image: LabImage, settings: MachineSettings | None = None, notify: Notify = lambda line: None
+    ) -> None:
         self.image = image
         self.settings = settings or MachineSettings()
         self.notify = notify
         self.accel = ""
         self.boot_seconds = 0.0
-        self.failed_boots: list[Path] = []  # console logs of attempts that failed
+        self.failed_boots = 0
         self._resources = ExitStack()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._run_dir: Path | None = None
-        self._control: ControlChannel | None = None
+        self._emulator: Emulator | None = None
         self._agent: AgentStreams | None = None
-        self._booted_at = 0.0
 
     def __enter__(self) -> Machine:
-        if self._process is None:
+        if self._emulator is None:
             self.boot()
         return self
 
@@ -82,18 +75,10 @@ class Machine:
         """
         qemu.require_qemu()
         atexit.register(self.close)
+        remedy = "Wait until it has finished, or end it (WGPROF_LAB_WAIT=SECONDS waits longer)."
         try:
-            wait_s = lock_wait_s()
-            self._resources.enter_context(
-                hold(
-                    lab_lock_path(),
-                    "the lab",
-                    wait_s,
-                    self.notify,
-                    "Wait until it has finished, or end it (set WGPROF_LAB_WAIT to wait longer, in seconds).",
-                )
-            )
-            _remove_stale_run_dirs()
+            self._resources.enter_context(hold(lab_lock_path(), "the lab", lock_wait_s(), self.notify, remedy))
+            remove_stale_run_dirs()
             self.accel = self._choose_accelerator()
             self._boot_with_retries()
         except BaseException:
@@ -102,22 +87,32 @@ class Machine:
 
     def close(self) -> None:
         """Kill the machine and remove its files.  May be called twice."""
-        self._stop()
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
+        if self._emulator is not None:
+            self._emulator.stop()
+            self._emulator = None
         self._resources.close()
         atexit.unregister(self.close)
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._emulator is not None and self._emulator.alive
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process number.  Raises EmulatorFailure if it is not running."""
+        return self._running().process.pid
 
     # -- commands
 
     def start(self, command: str, limit_s: float = 0) -> Job:
         """Run a shell script in the guest in the background; a limit of 0 is none.  Raises EmulatorFailure."""
-        if self._control is None:
-            raise EmulatorFailure("the lab's machine is not running")
+        control = self._running().control
+        assert control is not None, "a machine that has booted has a control channel"
         try:
-            return self._control.start(command, limit_s)
+            return control.start(command, limit_s)
         except ChannelClosed as error:
             raise self._died() from error
 
@@ -130,7 +125,7 @@ class Machine:
         except TimeoutError as error:
             raise EmulatorFailure(
                 f"the lab's machine gave no answer within {timeout:.0f} s to: {job.command.strip()[:100]}",
-                self._console_words(self._keep_log("hung")),
+                self._running().last_words("hung"),
             ) from error
 
     def run(self, command: str, timeout: float = 60.0) -> CommandResult:
@@ -157,13 +152,14 @@ class Machine:
 
         One at a time.  Raises EmulatorFailure.
         """
+        emulator = self._running()
         if self._agent is not None:
             self._agent.close()
             self.wait(self._agent.job, ANSWER_S)  # the guest's ports can be opened once at a time
         mark = secrets.token_hex(16)
         try:
-            to_guest = connect(self._socket("agent-in"), 5.0, lambda: self.alive)
-            from_guest = connect(self._socket("agent-out"), 5.0, lambda: self.alive)
+            to_guest = connect(emulator.socket("agent-in"), SOCKET_S, lambda: self.alive)
+            from_guest = connect(emulator.socket("agent-out"), SOCKET_S, lambda: self.alive)
             job = self.start(agent_script(command, mark))
             self._agent = AgentStreams(to_guest, from_guest, mark.encode(), job, ANSWER_S * self.patience)
         except TimeoutError as error:
@@ -187,15 +183,15 @@ class Machine:
         return ICOUNT_PATIENCE if self.settings.icount else 1.0
 
     def console_tail(self, count: int = 12) -> list[str]:
-        return console.tail(self._run_dir / "console.log", count) if self._run_dir else []
+        return self._emulator.console_tail(count) if self._emulator else []
 
     def terminal_socket(self) -> Path:
         """The socket of the guest's terminal /dev/hvc0."""
-        return self._socket(qemu.TERMINAL)
+        return self._running().socket(qemu.TERMINAL)
 
     def vcpu_seconds(self) -> float:
         """Host CPU time the guest's CPUs have used so far."""
-        return qemu.vcpu_seconds(self._process.pid) if self._process else 0.0
+        return qemu.vcpu_seconds(self.pid) if self.alive else 0.0
 
     def describe(self) -> dict[str, object]:
         """For a recording's manifest."""
@@ -205,12 +201,12 @@ class Machine:
             "memory_mb": self.settings.memory_mb,
             "accel": self.accel,
             "icount": self.settings.icount,
-            "host_cores": len(os.sched_getaffinity(0)),
+            "host_cores": host_cores(),
             "boot_s": round(self.boot_seconds, 1),
-            "failed_boots": len(self.failed_boots),
+            "failed_boots": self.failed_boots,
         }
 
-    # -- how a boot works
+    # -- how it boots and dies
 
     def _choose_accelerator(self) -> str:
         wanted = self.settings.accel
@@ -223,103 +219,38 @@ class Machine:
         return "tcg"
 
     def _boot_with_retries(self) -> None:
-        reason = ""
+        reason = words = ""
         for attempt in range(1, BOOT_ATTEMPTS + 1):
             started = time.monotonic()
-            reason = self._attempt()
+            self._emulator = Emulator(self.image, self.settings, self.accel)
+            reason = self._emulator.wait_ready(BOOT_TIMEOUT_S * self.patience)
             if not reason:
                 self.boot_seconds = time.monotonic() - started
                 self.notify(f"lab: kernel {self.image.release} is up after {self.boot_seconds:.0f} s")
                 return
-            log = self._keep_log(f"boot{attempt}")
-            if log:
-                self.failed_boots.append(log)
-            words = self._console_words(log)
-            self._stop()
+            self.failed_boots += 1
+            words = self._emulator.last_words(f"boot{attempt}")
+            self._emulator.stop()
+            self._emulator = None
             if attempt < BOOT_ATTEMPTS:
                 self.notify(f"lab: the machine did not boot ({reason}); trying again")
         raise EmulatorFailure(f"the lab's machine did not boot in {BOOT_ATTEMPTS} attempts: {reason}", words)
 
-    def _attempt(self) -> str:
-        """Boot once; returns why it failed, or an empty string."""
-        run_dir = self._run_dir = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
-        initrd = run_dir / "initrd"
-        initrd.write_bytes(self.image.initrd.read_bytes() + overlay_archive())
-        write_payload(run_dir / "payload.tar", self.settings.payload)
-        command = qemu.command_line(
-            self.settings, self.accel, Boot(self.image.vmlinuz, initrd, self.image.disk), run_dir
-        )
-        with (run_dir / "qemu.log").open("wb") as log:
-            # Its own session: Ctrl-C is for wgprof, which then ends the recording properly.
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + BOOT_TIMEOUT_S * self.patience
-        try:
-            self._control = ControlChannel(connect(self._socket("ctl"), 10.0, lambda: self.alive))
-        except (ChannelClosed, TimeoutError) as error:
-            said = console.tail(run_dir / "qemu.log", 1)
-            return said[0] if said else str(error)
-        while not self._control.wait_ready(0.25):
-            panic = console.panic_line(run_dir / "console.log")
-            if panic:
-                return panic
-            if not self.alive:
-                said = console.tail(run_dir / "qemu.log", 1)
-                return f"QEMU ended ({said[0]})" if said else "QEMU ended"
-            if time.monotonic() > deadline:
-                return f"nothing heard for {BOOT_TIMEOUT_S * self.patience:.0f} s"
-        return ""
-
-    def _stop(self) -> None:
-        if self._agent is not None:
-            self._agent.close()
-            self._agent = None
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if self._run_dir is not None:
-            shutil.rmtree(self._run_dir, ignore_errors=True)
-            self._run_dir = None
-
-    def _socket(self, port: str) -> Path:
-        if self._run_dir is None:
+    def _running(self) -> Emulator:
+        if self._emulator is None:
             raise EmulatorFailure("the lab's machine is not running")
-        return self._run_dir / f"{port}.sock"
-
-    # -- what is said when it dies
+        return self._emulator
 
     def _died(self) -> EmulatorFailure:
-        path = self._run_dir / "console.log" if self._run_dir else None
-        reason = console.panic_line(path) if path else ""
+        emulator = self._running()
+        reason = emulator.panic()
         sentence = "the lab's machine died" + (f": {reason}" if reason else "")
-        return EmulatorFailure(sentence, self._console_words(self._keep_log("died")))
+        return EmulatorFailure(sentence, emulator.last_words("died"))
 
-    def _console_words(self, log: Path | None) -> str:
-        lines = self.console_tail()
-        if not lines:
-            return "Its console was silent. Run it again."
-        kept = [f"The whole log: {log}"] if log else []
-        return "\n".join(["Its console's last lines:", *(f"  | {line}" for line in lines), *kept])
 
-    def _keep_log(self, occasion: str) -> Path | None:
-        """Copy the console's log to the cache; only the newest KEPT_LOGS stay."""
-        if self._run_dir is None:
-            return None
-        logs = cache_dir() / "logs"
-        try:
-            logs.mkdir(parents=True, exist_ok=True)
-            target = logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{occasion}.log"
-            shutil.copyfile(self._run_dir / "console.log", target)
-            for old in sorted(logs.glob("*.log"))[:-KEPT_LOGS]:
-                old.unlink(missing_ok=True)
-        except OSError:
-            return None  # an unwritable cache must not hide the failure itself
-        return target
+def host_cores() -> int:
+    """The cores this process may use: more busy guest CPUs than that wait for each other unseen."""
+    return len(os.sched_getaffinity(0))
 
 
 def lock_wait_s() -> float:
@@ -351,22 +282,3 @@ code=$?
 printf %s {mark} >&5
 exit $code
 """
-
-
-def write_payload(path: Path, files: tuple[tuple[Path, str], ...]) -> None:
-    """A tar of the guest's scripts and of `files`, as the drive that the guest unpacks to /payload."""
-    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
-        for script in sorted(guest_dir().glob("*.sh")):
-            archive.add(script, script.name)
-        for source, name in files:
-            try:
-                archive.add(source, name)
-            except OSError as error:
-                raise MachineError(f"cannot take {source} into the lab: {error.strerror}") from error
-
-
-def _remove_stale_run_dirs() -> None:
-    """Folders of machines whose wgprof was killed; the lab's lock is held, so none is in use."""
-    for leftover in Path(tempfile.gettempdir()).glob(f"{RUN_PREFIX}*"):
-        if leftover.is_dir() and not leftover.is_symlink() and leftover.stat().st_uid == os.geteuid():
-            shutil.rmtree(leftover, ignore_errors=True)

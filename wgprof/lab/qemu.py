@@ -16,6 +16,9 @@ QEMU = "qemu-system-x86_64"
 PORTS = ("ctl", "agent-in", "agent-out")
 TERMINAL = "terminal"
 
+#: The drive with the payload, in the run folder.
+PAYLOAD = "payload.tar"
+
 
 @dataclass(frozen=True)
 class MachineSettings:
@@ -83,7 +86,7 @@ def command_line(settings: MachineSettings, accel: str, boot: Boot, run_dir: Pat
     command += ["-device", "virtconsole,chardev=tty"]
     if boot.disk is not None:
         command += ["-drive", f"file={_option(boot.disk)},if=virtio,format=raw,snapshot=on"]
-        command += ["-drive", f"file={_option(run_dir / 'payload.tar')},if=virtio,format=raw,readonly=on"]
+        command += ["-drive", f"file={_option(run_dir / PAYLOAD)},if=virtio,format=raw,readonly=on"]
     return tied_to_this_process(command)
 
 

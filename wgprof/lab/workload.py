@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from wgprof.errors import MachineError, UsageError
-from wgprof.lab.channel import Job
+from wgprof.lab.channel import ChannelClosed, Job
 from wgprof.lab.machine import Machine
 
 #: From the order to send until iperf3 has set up its test, and from its end until the queues are empty.
@@ -113,7 +113,7 @@ class Traffic:
         if self._senders is None or self._receivers is None:
             return []
         for job in (self._senders, self._receivers):
-            with contextlib.suppress(TimeoutError):  # what has been written tells the rest
+            with contextlib.suppress(TimeoutError, ChannelClosed):  # the files, or their absence, tell the rest
                 job.wait(timeout)
         names = [f"/run/{role}{number}.json" for number in range(self._tunnels) for role in ("receiver", "sender")]
         text = self._machine.run("; ".join(f"cat {name}; printf '\\036'" for name in names), 20).stdout

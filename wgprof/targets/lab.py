@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wgprof.errors import MachineError
 from wgprof.lab.image import LabImage, ensure_image
-from wgprof.lab.machine import Machine
+from wgprof.lab.machine import Machine, host_cores
 from wgprof.lab.qemu import MachineSettings, require_qemu
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
 from wgprof.lab.workload import Traffic, check_tunnels, set_up_tunnels, summary, traffic_seconds, workload_named
@@ -95,7 +95,7 @@ class LabTarget:
         values: dict[str, object] = {
             "workload": self.settings.workload,
             "vcpus": self.settings.cpus,
-            "host_cores": machine.describe()["host_cores"],
+            "host_cores": host_cores(),
             "host_cpu_s": round(machine.vcpu_seconds() - self._vcpu_seconds_before, 2),
             "host_wall_s": round(time.monotonic() - self._sent_at, 2),
         }
