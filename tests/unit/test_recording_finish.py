@@ -187,6 +187,21 @@ def test_recover_does_not_overwrite_unasked(part: Path) -> None:
     assert out.read_bytes() == b"precious" and part.exists()
 
 
+def test_recover_of_a_finished_recording_leaves_it_alone(whole: Path) -> None:
+    before = whole.read_bytes()
+    with pytest.raises(RecordingError, match="not an unfinished recording") as raised:
+        recover(str(whole))
+    assert "wgprof show" in raised.value.remedy
+    assert whole.read_bytes() == before
+
+
+def test_recover_of_a_renamed_part_does_not_remove_the_result(part: Path) -> None:
+    renamed = part.rename(part.with_suffix(""))
+    recover(str(renamed))
+    with open_recording(renamed) as recording:
+        assert recording.manifest["complete"]
+
+
 def test_recover_needs_a_part() -> None:
     with pytest.raises(RecordingError, match="No such file"):
         recover("nowhere.wgprof.part")

@@ -25,7 +25,7 @@ def command(part: Path, output: Path | None, as_json: bool) -> None:
     The .part is removed once the recording is complete on the disk.
     """
     out = output or output_of(part)
-    if output is None and out.exists():
+    if output is None and out != part and out.exists():
         raise UsageError(f"{out} exists already", "Name another file with -o.")
     done = finish_part(part, out)
     wrote = f"Wrote {done.path} ({human_size(done.size)})"

@@ -68,7 +68,8 @@ def finish_part(
         raise DiskFull(error.sentence, _remedy(part)) from error
     except OSError as error:
         raise write_error(error, out, _remedy(part)) from error
-    part.unlink()
+    if not part.samefile(out):  # a .part that had the recording's name is replaced by it already
+        part.unlink()
     return Finished(
         path=out,
         size=out.stat().st_size,
