@@ -30,7 +30,16 @@
     var figure = JSON.parse(source.textContent);
     var plot = document.getElementById(source.id.replace("figure-", "plot-"));
     figure.layout.font.color = colours().ink;
-    var config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+    var isDiagram = !figure.layout.xaxis || figure.layout.xaxis.visible === false || figure.layout.barmode;
+    figure.layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: "#8a939d", activecolor: "#56b4e9" };
+    // Only these buttons: plotly.js also has one that would send the data to its makers' server.
+    var config = {
+      responsive: true,
+      displaylogo: false,
+      plotlyServerURL: "",
+      displayModeBar: isDiagram ? false : "hover",
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    };
     Plotly.newPlot(plot, figure.data, figure.layout, config).then(repaintOne);
     plots.push(plot);
   });

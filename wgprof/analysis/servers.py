@@ -42,6 +42,11 @@ class Server:
     cap_pps: float | None  # throughput at which it would be busy all the time
     cap_mbit_s: float | None
 
+    @property
+    def caps(self) -> str:
+        """What it caps, for a sentence."""
+        return "caps its peer" if self.object is not None else "caps"
+
 
 def server_rows(
     stages: pd.DataFrame, executions: pd.DataFrame, cores: Sequence[Core], names: Names, window: Window

@@ -136,20 +136,20 @@ def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> 
 
 def verdict(analysis: Analysis) -> list[str]:
     """Three lines for a tired engineer; when the recording contradicts itself, that comes first."""
-    if analysis.window is None or analysis.headline is None:
-        return [
+    if analysis.headline is None or analysis.window is None:
+        lines = [
             "Nothing flowed: no packet passed a WireGuard stage while this was recorded.",
             "Send traffic through the tunnel while recording; `wg show` says whether the peers have shaken hands.",
-            quality_line(analysis),
         ]
-    headline, window = analysis.headline, analysis.window
-    flows = "; ".join(
-        f"{DIRECTION_NAMES[f.direction]} {units.bits(f.rate_mbit_s)} ({units.rate(f.rate_pps)})"
-        for f in headline.throughput
-    )
-    speed = f"{flows}, over {window.duration_s:.1f} s. {_cpus(headline)}"
-    lines = [speed[0].upper() + speed[1:], _limits(headline), quality_line(analysis)]
-    return [lines[2], *lines[:2]] if analysis.failed else lines
+    else:
+        flows = "; ".join(
+            f"{DIRECTION_NAMES[f.direction]} {units.bits(f.rate_mbit_s)} ({units.rate(f.rate_pps)})"
+            for f in analysis.headline.throughput
+        )
+        speed = f"{flows}, over {analysis.window.duration_s:.1f} s. {_cpus(analysis.headline)}"
+        lines = [speed[0].upper() + speed[1:], _limits(analysis.headline)]
+    quality_first = bool(analysis.failed)
+    return [quality_line(analysis), *lines] if quality_first else [*lines, quality_line(analysis)]
 
 
 def _cpus(headline: Headline) -> str:
@@ -169,7 +169,8 @@ def _limits(headline: Headline) -> str:
             continue
         parts.append(
             f"{DIRECTION_NAMES[flow.direction]}: {server.label} is {units.share(server.utilisation)} busy"
-            f" ({units.cores(server.busy_ce)}), caps at {units.rate(server.cap_pps)} ({units.bits(server.cap_mbit_s)})"
+            f" ({units.cores(server.busy_ce)}), {server.caps} at {units.rate(server.cap_pps)}"
+            f" ({units.bits(server.cap_mbit_s)})"
         )
     if not parts:
         return "No server's busy time was measured."

@@ -8,6 +8,7 @@ import click
 
 from wgprof.analysis import units
 from wgprof.analysis.summary import analyse
+from wgprof.errors import UsageError
 from wgprof.recording.reader import open_recording
 from wgprof.report.page import write_report
 
@@ -19,5 +20,7 @@ def command(file: Path, output: Path | None) -> None:
     """Write a report of a recording: one HTML file that needs no network."""
     out = output or file.with_suffix(".html")
     recording = open_recording(file)
+    if out.exists() and out.samefile(file):
+        raise UsageError(f"{out} is the recording itself", "Name another file with -o.")
     size = write_report(recording, analyse(recording), file.name, out)
     click.echo(f"Wrote {out} ({units.size(size)})")

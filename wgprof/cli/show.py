@@ -19,10 +19,10 @@ def command(file: Path, as_json: bool) -> None:
     recording = open_recording(file)
     analysis = analyse(recording)
     if as_json:
-        from wgprof.report.as_json import as_document  # noqa: PLC0415  # the terminal's tables are not needed here
+        from wgprof.report.as_json import as_document  # the terminal's tables are not needed here
 
         click.echo(json.dumps(as_document(analysis, recording.manifest), indent=1))
         return
-    from wgprof.report.terminal import print_analysis  # noqa: PLC0415
+    from wgprof.report.terminal import print_analysis
 
     print_analysis(analysis, recording)

@@ -84,10 +84,10 @@ def _pipeline(analysis: Analysis, direction: str) -> Sheet:
 
 
 def servers_sheet(analysis: Analysis) -> Sheet:
-    """Everything that can be busy."""
+    """What can cap throughput: servers of one peer, and the workers of all CPUs.  Single CPUs are in `cores_sheet`."""
     columns = ("server", "busy", "CE", "demand/packet", "cap", "cap Mbit/s", "runs", "empty")
     sheet = Sheet("Servers: what can be busy", columns)
-    for s in analysis.servers:
+    for s in (server for server in analysis.servers if server.cpu is None):
         demand = "" if s.demand_ns is None else units.duration(s.demand_ns)
         cap = "" if s.cap_pps is None else units.rate(s.cap_pps)
         speed = "" if s.cap_mbit_s is None else units.digits(s.cap_mbit_s)

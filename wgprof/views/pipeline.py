@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from wgprof.analysis import units
 from wgprof.analysis.queues import Queue
+from wgprof.analysis.servers import Server
 from wgprof.analysis.stages import Stage
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, WAITS
@@ -20,6 +21,7 @@ from wgprof.analysis.waits import Wait
 from wgprof.views import theme
 
 _SERIAL = {"tx.send": "tx.work", "rx.deliver": "rx.napi"}
+_SERVERS = {**_SERIAL, "tx.encrypt": "encrypt.work", "rx.decrypt": "decrypt.work"}
 _MOST_LANES = 10
 _ROW_PX = 250
 # Geometry in units of a stage's slot (x) and of a direction's row (y, upwards).
@@ -83,11 +85,8 @@ def _stage(figure: go.Figure, analysis: Analysis, stage: Stage, *, left: float, 
     for number, lane in enumerate(lanes):
         top = bottom + _LANES_TOP - number * height
         _lane(figure, stage, lane, box=(left, top - height, left + _STAGE_WIDTH, top), tall=len(lanes) <= 6)
-    capped = any(
-        f.server is not None and f.server.serial and f.server.kind == _SERIAL.get(stage.stage)
-        for f in (analysis.headline.throughput if analysis.headline else ())
-    )
-    outline = {"color": theme.ALERT, "width": 3} if capped else {"color": theme.MUTED, "width": 1}
+    capped = _busiest_here(analysis, stage)
+    outline = {"color": theme.ALERT, "width": 3} if capped is not None else {"color": theme.MUTED, "width": 1}
     figure.add_shape(
         type="rect",
         x0=left,
@@ -97,21 +96,36 @@ def _stage(figure: go.Figure, analysis: Analysis, stage: Stage, *, left: float, 
         line=outline,
         layer="above",
     )
-    shape = "one at a time, a lane per peer" if serial else "in parallel, a lane per CPU"
+    many = len(_servers(analysis, stage.stage)) if serial else len(stage.cpus)
+    if serial:
+        shape = "one packet at a time" + (f" for each of {many} peers" if many > 1 else "")
+    else:
+        shape = f"in parallel on {many} CPUs" if many > 1 else "on one CPU"
     service = f"service {units.duration(stage.service_mean_ns)}, p99 {units.duration(stage.service_p99_ns)}"
     lines = [service, f"<i>{shape}</i>"]
-    if capped:
-        server = next(f.server for f in analysis.headline.throughput if f.direction == stage.direction)  # type: ignore[union-attr]
-        assert server is not None
-        lines.append(f"<b>busiest server: caps at {units.bits(server.cap_mbit_s)}</b>")
+    if capped is not None:
+        lines.append(
+            f"<b>busiest: caps{' that peer' if serial and many > 1 else ''} at {units.bits(capped.cap_mbit_s)}</b>"
+        )
     _text(figure, middle, bottom + 0.29, "<br>".join(lines), valign="top")
+
+
+def _servers(analysis: Analysis, stage: str) -> list[Server]:
+    """The serial servers of a stage, one for each peer."""
+    return [s for s in analysis.servers if s.kind == _SERIAL[stage]]
+
+
+def _busiest_here(analysis: Analysis, stage: Stage) -> Server | None:
+    """The busiest server of the stage's direction, if this is its stage."""
+    flows = analysis.headline.throughput if analysis.headline else ()
+    (server,) = (f.server for f in flows if f.direction == stage.direction)
+    return server if server is not None and server.kind == _SERVERS.get(stage.stage) else None
 
 
 def _lanes(analysis: Analysis, stage: str) -> list[_Lane]:
     """The lanes of a stage, the busiest first where there are too many to show."""
     if stage in _SERIAL:
-        of_peers = [s for s in analysis.servers if s.kind == _SERIAL[stage]]
-        lanes = [_Lane(analysis.names.label(s.object or 0), s.utilisation) for s in of_peers]
+        lanes = [_Lane(analysis.names.label(s.object or 0), s.utilisation) for s in _servers(analysis, stage)]
     else:
         (row,) = (s for s in analysis.stages if s.stage == stage and s.object is None)
         lanes = [_Lane(f"CPU {c.cpu}", c.measured[stage]) for c in analysis.cores if c.cpu in row.cpus]

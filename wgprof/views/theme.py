@@ -60,7 +60,15 @@ def dress(figure: go.Figure, height: int, **layout: object) -> None:
     )
     figure.update_xaxes(gridcolor=GRID, linecolor=GRID, zeroline=False, ticks="outside", tickcolor=GRID)
     figure.update_yaxes(gridcolor=GRID, linecolor=GRID, zeroline=False)
+    figure.update_xaxes(title_font_size=13)
+    figure.update_yaxes(title_font_size=13)
     figure.update_layout(**layout)
+
+
+def tint(colour: str, share: float) -> str:
+    """`colour` (#rrggbb) mixed with white: 1 is the colour itself."""
+    parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(255 - (255 - part) * share):02x}" for part in parts)
 
 
 def heat(share: float) -> str:
