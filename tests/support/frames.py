@@ -34,6 +34,8 @@ from wgprof.recording.reader import Recording
 
 PACKET_BYTES = 1420
 JIFFY_NS = 10_000_000
+#: CPU time of an execution besides the stages in it; part of WAKE_NS.
+OWN_NS = 1_000
 _EDGE_NS = 20_000_000
 _DRAIN_NS = 60_000_000
 _KIND = {(kind.group, kind.name): kind for kind in layout.CELL_KINDS}
@@ -149,12 +151,13 @@ class _Counted:
         return [np.array(rows, CELL) for rows in out]
 
     def busy_ns(self, cpu: int, softirq: bool) -> Ints:
-        """Cumulative service time of the stages on a CPU, those in softirq or the others."""
+        """Cumulative time of stages and executions on a CPU, those in softirq or the others."""
         busy = np.zeros(len(self.ticks), np.int64)
-        for (_, on, kind), steps in self.counters.items():
-            described = layout.CELL_KINDS[kind]
-            if on == cpu and described.group == "stage" and softirq == (described.name in ("rx.receive", "rx.deliver")):
-                busy += steps[:, described.counters.index("service_ns")]
+        for (_, on, number), steps in self.counters.items():
+            kind = layout.CELL_KINDS[number]
+            column = {"stage": "service_ns", "execution": "busy_ns"}.get(kind.group)
+            if on == cpu and column and softirq == (kind.name in ("rx.receive", "rx.deliver", "rx.napi")):
+                busy += steps[:, kind.counters.index(column)]
         return np.cumsum(busy)
 
 
@@ -187,7 +190,10 @@ def _count(counted: _Counted, flow: Traffic, cpus: int) -> None:
 def _executions(
     counted: _Counted, kind: layout.CellKind, times: tuple[Ints, Ints], packets: Ints, *, slot: int, cpu: int
 ) -> None:
-    """The hand-offs one server took, from `times`[0] to [1]: those without a pause in between are one execution."""
+    """The hand-offs one server took, from `times`[0] to [1]: those without a pause in between are one execution.
+
+    The stages' time is not part of its own.
+    """
     begin, finish = times
     if not len(begin):
         return
@@ -202,7 +208,7 @@ def _executions(
         delay,
         executions=1,
         packets=np.add.reduceat(packets, groups),
-        busy_ns=np.add.reduceat(finish - begin, groups),
+        busy_ns=OWN_NS,
         wakeups=1,
         delay_ns=delay,
         delayed=1,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wgprof.agent import frames
@@ -16,12 +16,14 @@ _PAYLOADS = st.one_of(st.binary(max_size=64), st.integers(0, 5000).map(lambda n:
 _FRAMES = st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 2**32 - 1), _PAYLOADS, st.booleans()), max_size=5)
 
 
+@settings(deadline=None)
 @given(_FRAMES)
 def test_frames_come_back_as_they_were(written: list[tuple[Kind, int, bytes, bool]]) -> None:
     stream = BytesIO(b"".join(encode(*frame) for frame in written))
     assert list(read_frames(stream)) == [Frame(kind, sequence, payload) for kind, sequence, payload, _ in written]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(Kind), _PAYLOADS, st.booleans(), st.data())
 def test_a_frame_cut_off_anywhere_is_an_error(kind: Kind, payload: bytes, compress: bool, data: st.DataObject) -> None:
     whole = encode(kind, 7, payload, compress)
@@ -30,6 +32,7 @@ def test_a_frame_cut_off_anywhere_is_an_error(kind: Kind, payload: bytes, compre
         read_frame(BytesIO(whole[:cut]))
 
 
+@settings(deadline=None)
 @given(_PAYLOADS.filter(bool), st.booleans(), st.data())
 def test_a_damaged_payload_fails_its_checksum(payload: bytes, compress: bool, data: st.DataObject) -> None:
     whole = bytearray(encode(Kind.EVENTS, 7, payload, compress))
@@ -39,6 +42,7 @@ def test_a_damaged_payload_fails_its_checksum(payload: bytes, compress: bool, da
         read_frame(BytesIO(bytes(whole)))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_at_all_give_frames_or_frame_error(data: bytes, behind_magic: bool) -> None:
     with suppress(FrameError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wgprof.agent.layout import BUCKETS, DURATION_SHIFT, bucket_bounds, bucket_of
@@ -12,6 +12,7 @@ from wgprof.agent.layout import BUCKETS, DURATION_SHIFT, bucket_bounds, bucket_o
 _HIGHEST = bucket_bounds(BUCKETS - 1)[1]
 
 
+@settings(deadline=None)
 @given(st.integers(0, _HIGHEST - 1))
 @example(7)
 @example(8)
@@ -23,6 +24,7 @@ def test_a_value_lies_in_its_bucket(value: int) -> None:
     assert low <= value < high
 
 
+@settings(deadline=None)
 @given(st.integers(8, _HIGHEST - 1))
 def test_the_middle_of_a_bucket_is_within_six_percent(value: int) -> None:
     low, high = bucket_bounds(bucket_of(value))
@@ -36,6 +38,7 @@ def test_buckets_touch_each_other() -> None:
     assert all(before[1] == after[0] for before, after in pairwise(bounds))
 
 
+@settings(deadline=None)
 @given(st.integers(_HIGHEST, 2**64 - 1))
 def test_the_last_bucket_takes_all_that_is_larger(value: int) -> None:
     assert bucket_of(value) == BUCKETS - 1

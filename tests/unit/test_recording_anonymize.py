@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.frames import synthetic_recording
@@ -85,6 +85,7 @@ def test_what_is_no_address_stays(text: str) -> None:
     assert messages(text) == [text]
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(), st.sampled_from(["{}", "at {}, it said", "{}.", "[{}]:51820", "({})", "{}/32", "x={};"]))
 def test_any_address_goes(address: IPv4Address | IPv6Address, form: str) -> None:
     kept = address.is_loopback or address.is_unspecified

@@ -264,7 +264,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_value_in_any_place_of_a_frame_is_damage_or_fine(data: st.DataObject) -> None:
     frames = list(_SHORT)
@@ -293,7 +293,7 @@ def test_any_value_in_any_place_of_a_frame_is_damage_or_fine(data: st.DataObject
     _readable(decoder.finish())
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(Kind), st.binary(max_size=2000))
 def test_any_payload_is_damage_or_fine(which: Kind, payload: bytes) -> None:
     decoder = Decoder()

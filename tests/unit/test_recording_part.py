@@ -40,7 +40,7 @@ def test_frames_come_back(tmp_path: Path) -> None:
     assert (reader.frames, reader.size, reader.dropped_bytes, reader.damage) == (len(FRAMES), writer.size, 0, "")
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(cut=st.integers(0, len(b"".join(FRAMES))))
 def test_a_cut_anywhere_leaves_the_whole_frames_before_it(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "a.part"
