@@ -91,7 +91,10 @@ def _decode(reader: PartReader, decoder: Decoder) -> tuple[int, int, str]:
             decoder.feed(frame)
         except Damage as damage:
             if not decoder.started:
-                raise RecordingError(f"{reader.path} is damaged: {damage.sentence}", "Record again.") from damage
+                raise RecordingError(
+                    f"{reader.path} could not be recovered: {damage.sentence}",
+                    "Recover it with the wgprof that recorded it, or record again.",
+                ) from damage
             return frames, size, damage.sentence
         frames, size = reader.frames, reader.size
     return frames, size, reader.damage

@@ -102,7 +102,7 @@ KEYS: tuple[Key, ...] = (
     Key("losses.total", "count", "sum of the table `losses`"),
     Key("losses.causes", "object", "cause -> count"),
     Key("complete", "yes/no", "whether the agent ended the recording itself; if not, its end was cut off"),
-    Key("end_reason", "text", "duration, stopped, disconnected, error, or recovered"),
+    Key("end_reason", "text", "duration, stopped, disconnected, error, agent died, or recovered"),
     Key("interrupted", "yes/no", "whether the user stopped it before its time"),
     Key("message", "text", "more about the end: the agent's last words, the damage found"),
     Key("duration_s", "number", "seconds between the first and the last tick"),
