@@ -136,8 +136,8 @@ def explain_failure(recipe: Recipe, lines: list[str]) -> MachineError:
     for pattern, sentence, remedy in _CAUSES:
         if re.search(pattern, text):
             return MachineError(f"the lab image {recipe.kernel} could not be built: {sentence}", remedy)
-    last = telling[-1][:200] if telling else "mmdebstrap said nothing"
-    return MachineError(f"the lab image {recipe.kernel} could not be built: {last}", "Run it again for another try.")
+    cause = telling[0][:200] if telling else "mmdebstrap said nothing"
+    return MachineError(f"the lab image {recipe.kernel} could not be built: {cause}", "Run it again for another try.")
 
 
 def extract_boot_files(tar: Path, out: Path) -> str:

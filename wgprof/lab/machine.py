@@ -169,11 +169,8 @@ class Machine:
         return self._agent
 
     def agent_errors(self) -> str:
-        """The last of what the agent wrote to its standard error; empty if the machine is gone."""
-        try:
-            return self.run(f"tail -c 4000 {AGENT_ERRORS}", 10).stdout.strip()
-        except MachineError:
-            return ""
+        """The last of what the agent wrote to its standard error.  Raises EmulatorFailure if the machine is gone."""
+        return self.run(f"tail -c 4000 {AGENT_ERRORS}", 10).stdout.strip()
 
     # -- facts
 

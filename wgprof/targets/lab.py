@@ -110,10 +110,10 @@ class LabTarget:
         """What the agent wrote to its standard error; when the machine died, its console's last lines."""
         if self.machine is None:
             return ""
-        words = self.machine.agent_errors()
-        if not self.machine.alive:
-            words = "\n".join([words, "the lab's machine died; its console:", *self.machine.console_tail()]).strip()
-        return words
+        try:
+            return self.machine.agent_errors()
+        except MachineError as error:
+            return f"{error.sentence}\n{error.remedy}"
 
     def close(self) -> None:
         self._resources.close()

@@ -15,6 +15,10 @@ mount -t bpf bpf /sys/fs/bpf
 mkdir -p /run/jobs /run/lock /payload
 ip link set lo up
 hostname wgprof-lab
+# Measuring the probes' run time is a static key of the kernel.  QEMU before 8.1 may execute a stale int3 when code
+# is patched under a running CPU (its "lock pages before translation" came later), and the guest panics: never
+# switch the key while packets flow, have it on from the start.
+echo 1 >/proc/sys/kernel/bpf_stats_enabled
 if ! [ -e /sys/class/virtio-ports ]; then modprobe virtio_console; fi
 
 # tar stops at the end of the archive, whatever the size of the drive
