@@ -9,15 +9,18 @@ the reading took.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from wgprof.analysis.histogram import counts_of, largest
-from wgprof.analysis.names import Names
-from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, Tables, ints, only, total
+from wgprof.analysis.names import Names, Thing
+from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, Tables, Totals, by_object, ints, only, total
 
 _LEAST_READING_NS = 1_000_000
+#: A GSO skb is at most 64 kB, its segments seldom under 1 kB.
+_MOST_SEGMENTS = 64
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,38 @@ class Balance:
         return -self.may_lack <= self.difference <= self.may_exceed
 
 
-@dataclass(frozen=True)
 class _Edge:
-    """One edge of the recording: the interval beside it."""
+    """One edge of the recording: what is known of the interval beside it."""
 
-    t_ns: int
-    reading_share: float  # of the interval: how long reading the counters may have taken
+    def __init__(self, recording: Tables, t_ns: int, dt_ns: int, agent_cpu_ns: int) -> None:
+        #: Share of the interval that reading the counters may have taken.
+        self._reading_share = min(1.0, max(_LEAST_READING_NS, agent_cpu_ns) / max(dt_ns, 1))
+        depths = only(recording.table("depths"), t_ns=t_ns)
+        bins = only(recording.table("histograms"), t_ns=t_ns)
+        self._arrivals = Totals(only(recording.table("arrivals"), t_ns=t_ns), "queue", ("handoffs", "packets"))
+        self._depths = Totals(depths, "queue", ("occupied", "depth_max"))
+        self._bins = {
+            (str(metric), number): largest(counts_of(rows))
+            for metric, of_metric in bins.groupby("metric", observed=True)
+            if str(metric).endswith(".depth")
+            for number, rows in by_object(of_metric).items()
+        }
+
+    def in_flight(self, queue: str, peers: Sequence[int], each: int) -> int:
+        """The most packets that can have been on the peers' queues; a hand-off holds at most `each`."""
+        most = 0
+        for peer in peers:
+            seen = self._depths.of(queue, [peer])
+            if seen["occupied"]:
+                most += (self._bins.get((f"{queue}.depth", peer), seen["depth_max"]) + 1) * each
+            elif self._arrivals.of(queue, [peer])["handoffs"]:
+                # Never seen occupied; yet one hand-off may just have been on its way.
+                most += each
+        return most
+
+    def skew(self, queue: str, peers: Sequence[int]) -> int:
+        """The most packets that can have passed while the counters were being read."""
+        return math.ceil(self._arrivals.of(queue, peers)["packets"] * self._reading_share)
 
 
 class Conservation:
@@ -54,58 +83,56 @@ class Conservation:
 
     def __init__(self, recording: Tables, names: Names) -> None:
         self._names = names
-        self._stages = recording.table("stages")
-        self._arrivals = recording.table("arrivals")
-        self._depths = recording.table("depths")
-        self._histograms = recording.table("histograms")
+        self._stages = Totals(recording.table("stages"), "stage", ("packets", "failed"))
+        columns = ("handoffs", "packets", "refused_packets")
+        self._arrivals = Totals(recording.table("arrivals"), "queue", columns)
         self._interfaces = recording.table("interfaces")
-        self._edges = _edges(recording.table("intervals"))
-        self._seconds = _seconds(recording.table("intervals"))
+        intervals = recording.table("intervals").sort_values("t_ns")
+        edges = intervals.iloc[[0, -1]] if len(intervals) else intervals
+        self._edges = [
+            _Edge(recording, int(row["t_ns"]), int(row["dt_ns"]), int(row["agent_cpu_ns"]))
+            for row in edges.to_dict("records")
+        ]
+        self._seconds = float(ints(intervals, "dt_ns").sum() / 1e9)
 
     def balances(self) -> list[Balance]:
-        """For each peer and direction into and out of the crypto stage, then each device against its interface."""
-        if self._edges is None:
-            return []
-        rows = []
-        for direction in DIRECTIONS:
-            for device in self._devices():
-                rows.extend(self._device(direction, device))
+        """For each peer and direction into and out of the crypto stage."""
+        rows: list[Balance] = []
+        for direction in DIRECTIONS if self._edges else ():
+            for device in self._names.devices():
+                rows.extend(self._device(direction, device.number))
         return rows
 
     def against_interfaces(self) -> list[Balance]:
         """Each device's packets against the counters of its interface, which also count handshake messages."""
-        if self._edges is None:
-            return []
         rows = []
-        for device in self._names.devices():
+        for device in self._names.devices() if self._edges else ():
             mine = only(self._interfaces, netns=device.netns, name=device.name)
             for direction in DIRECTIONS if len(mine) else ():
-                peers = self._names.peers_of(device.number)
-                done = self._of(self._stages, peers, stage=STAGES[direction][2])
-                counted, dropped = total(mine, f"{direction}_packets"), total(mine, f"{direction}_dropped")
-                dropped += total(mine, f"{direction}_errors")
-                _, skew = self._skew(done)
-                # A handshake is tried every 5 s (REKEY_TIMEOUT), with up to two messages for each side.
-                handshakes = 2 * max(len(peers), 1) * (math.ceil(self._seconds / 5) + 2)
-                rows.append(
-                    Balance(
-                        device.label,
-                        f"interface {direction} packets − {STAGES[direction][2]}",
-                        counted,
-                        total(done, "packets"),
-                        skew + dropped,
-                        handshakes + skew,
-                        "it also counts handshakes" + (f"; it dropped {dropped}" if dropped else ""),
-                    )
-                )
+                rows.append(self._against(direction, device, mine))
         return rows
 
-    def _devices(self) -> list[int]:
-        return [device.number for device in self._names.devices()]
+    def _against(self, direction: str, device: Thing, counters: pd.DataFrame) -> Balance:
+        peers = self._names.peers_of(device.number)
+        last = STAGES[direction][2]
+        counted = total(counters, f"{direction}_packets")
+        dropped = total(counters, f"{direction}_dropped") + total(counters, f"{direction}_errors")
+        skew = sum(edge.skew(PEER_QUEUES[direction], peers) for edge in self._edges)
+        # A handshake is tried every 5 s (REKEY_TIMEOUT), with up to two messages for each side.
+        handshakes = 2 * max(len(peers), 1) * (math.ceil(self._seconds / 5) + 2)
+        return Balance(
+            device.label,
+            f"interface {direction} packets − {last}",
+            counted,
+            self._stages.of(last, peers)["packets"],
+            skew + dropped,
+            handshakes + skew,
+            "it also counts handshakes" + (f"; it dropped {dropped}" if dropped else ""),
+        )
 
     def _device(self, direction: str, device: int) -> list[Balance]:
         peers = self._names.peers_of(device)
-        ring_refused = total(only(self._arrivals, queue=RINGS[direction], object=device), "refused_packets")
+        ring_refused = self._arrivals.of(RINGS[direction], [device])["refused_packets"]
         # Refusals at the ring are counted by device: with several peers only their sum can balance.
         groups = [peers] if ring_refused and len(peers) > 1 else [[peer] for peer in peers]
         rows: list[Balance] = []
@@ -117,65 +144,16 @@ class Conservation:
     def _group(self, direction: str, label: str, peers: list[int], ring_refused: int) -> list[Balance]:
         _, crypt, last = STAGES[direction]
         queue = PEER_QUEUES[direction]
-        met = self._of(self._arrivals, peers, queue=queue)
-        middle, done = self._of(self._stages, peers, stage=crypt), self._of(self._stages, peers, stage=last)
-        accepted = total(met, "packets") - total(met, "refused_packets")
-        crypted = total(middle, "packets") + total(middle, "failed")
-        left = total(done, "packets") + total(done, "failed")
+        met, middle, done = self._arrivals.of(queue, peers), self._stages.of(crypt, peers), self._stages.of(last, peers)
+        accepted = met["packets"] - met["refused_packets"]
+        crypted, left = middle["packets"] + middle["failed"], done["packets"] + done["failed"]
         if not accepted and not crypted and not left:
             return []
-        begin, end = self._in_flight(queue, peers, met)
-        skew_begin, skew_end = self._skew(met)
-        refused_note = f"{ring_refused} refused at the {RINGS[direction]}" if ring_refused else ""
-        slack = begin + skew_begin, end + skew_end
+        # A hand-off may hold more than the mean, but no more than the segments of a GSO skb.
+        each = 1 if met["packets"] == met["handoffs"] else _MOST_SEGMENTS
+        begin, end = (edge.in_flight(queue, peers, each) + edge.skew(queue, peers) for edge in self._edges)
+        note = f"{ring_refused} refused at the {RINGS[direction]}" if ring_refused else ""
         return [
-            Balance(label, f"{queue} − {crypt}", accepted, crypted + ring_refused, *slack, refused_note),
-            Balance(label, f"{crypt} − {last}", total(middle, "packets"), left, *slack),
+            Balance(label, f"{queue} − {crypt}", accepted, crypted + ring_refused, begin, end, note),
+            Balance(label, f"{crypt} − {last}", middle["packets"], left, begin, end),
         ]
-
-    def _of(self, frame: pd.DataFrame, objects: list[int], **equal: object) -> pd.DataFrame:
-        mine = only(frame, **equal)
-        return mine[mine["object"].isin(objects)]
-
-    def _in_flight(self, queue: str, peers: list[int], met: pd.DataFrame) -> tuple[int, int]:
-        """The most packets that can have been on the queue at the start and at the end."""
-        assert self._edges is not None
-        handoffs = total(met, "handoffs")
-        # One hand-off may hold more than the mean; none holds more than a GSO skb's segments.
-        each = 1 if queue == PEER_QUEUES["rx"] or total(met, "packets") == handoffs else 64
-        bounds = []
-        for edge in self._edges:
-            seen = only(self._of(self._depths, peers, queue=queue), t_ns=edge.t_ns)
-            bins = only(self._of(self._histograms, peers, metric=f"{queue}.depth"), t_ns=edge.t_ns)
-            if not total(seen, "occupied"):
-                # Never seen occupied; with arrivals in that interval one hand-off may still be on its way.
-                bounds.append(each if total(only(met, t_ns=edge.t_ns), "handoffs") else 0)
-            else:
-                deepest = largest(counts_of(bins)) or int(ints(seen, "depth_max").max(initial=0))
-                bounds.append((deepest * len(peers) + 1) * each)
-        return bounds[0], bounds[1]
-
-    def _skew(self, rows: pd.DataFrame) -> tuple[int, int]:
-        """Packets that may have passed while the counters were being read at the start and at the end."""
-        assert self._edges is not None
-        first, last = (
-            math.ceil(total(only(rows, t_ns=edge.t_ns), "packets") * edge.reading_share) for edge in self._edges
-        )
-        return first, last
-
-
-def _seconds(intervals: pd.DataFrame) -> float:
-    return float(ints(intervals, "dt_ns").sum() / 1e9)
-
-
-def _edges(intervals: pd.DataFrame) -> tuple[_Edge, _Edge] | None:
-    if not len(intervals):
-        return None
-    order = ints(intervals, "t_ns").argsort()
-
-    def edge(row: int) -> _Edge:
-        length_ns = max(int(ints(intervals, "dt_ns")[row]), 1)
-        reading_ns = max(_LEAST_READING_NS, int(ints(intervals, "agent_cpu_ns")[row]))
-        return _Edge(int(ints(intervals, "t_ns")[row]), min(1.0, reading_ns / length_ns))
-
-    return edge(int(order[0])), edge(int(order[-1]))

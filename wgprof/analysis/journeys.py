@@ -39,7 +39,6 @@ class Journeys:
     seen: BoolArray
     head: BoolArray
     failed: BoolArray
-    repeated: int  # events of a stage a packet had already finished: replays
 
     def __len__(self) -> int:
         return int(self.direction.size)
@@ -73,15 +72,12 @@ def join_journeys(events: pd.DataFrame) -> Journeys:
     starts, ends = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     cpus, seen = np.full(shape, -1, dtype=np.int16), np.zeros(shape, dtype=bool)
     cpu = events["cpu"].to_numpy(dtype=np.int16)
-    repeated = 0
     for wanted in range(_POINTS_PER_DIRECTION):
         rows = np.flatnonzero(step == wanted)
         of_packet = packet[rows]
-        again = rows.size - int(np.count_nonzero(np.bincount(of_packet, minlength=count)))
-        if again:  # assign the earliest last, so that it stays
+        if np.any(np.bincount(of_packet, minlength=1) > 1):  # a replay: assign the earliest last, so that it stays
             rows = rows[np.argsort(-end_ns[rows], kind="stable")]
             of_packet = packet[rows]
-            repeated += again
         starts[wanted, of_packet] = end_ns[rows] - service_ns[rows]
         ends[wanted, of_packet] = end_ns[rows]
         cpus[wanted, of_packet] = cpu[rows]
@@ -100,7 +96,6 @@ def join_journeys(events: pd.DataFrame) -> Journeys:
         seen,
         head,
         failed,
-        repeated,
     )
 
 

@@ -20,6 +20,7 @@ from wgprof.analysis.tables import (
     FloatArray,
     IntArray,
     Tables,
+    by_object,
     ints,
     only,
     total,
@@ -66,8 +67,9 @@ def queue_rows(recording: Tables, journeys: Journeys, weights: FloatArray, names
     for queue in LIMITS:
         met, seen = only(arrivals, queue=queue), only(depths, queue=queue)
         bins = only(histograms, metric=f"{queue}.depth")
-        for number in sorted({int(o) for frame in (met, seen) for o in frame["object"].unique()}):
-            met_here, seen_here = only(met, object=number), only(seen, object=number)
+        met_of, seen_of, bins_of = by_object(met), by_object(seen), by_object(bins)
+        for number in sorted({*met_of, *seen_of}):
+            met_here, seen_here = met_of.get(number, met.iloc[:0]), seen_of.get(number, seen.iloc[:0])
             if not total(met_here, "handoffs") and not total(seen_here, "depth_sum"):
                 continue
             law = None
@@ -76,7 +78,7 @@ def queue_rows(recording: Tables, journeys: Journeys, weights: FloatArray, names
                 waits = journeys.end_ns[0][mine], waited_ns[mine], weights[mine]
                 batches = _batches(met_here, seen_here, waits, window)
                 law = little(batches, int(np.count_nonzero(mine)))
-            counts = counts_of(only(bins, object=number))
+            counts = counts_of(bins_of.get(number, bins.iloc[:0]))
             rows.append(replace(_row(queue, number, met_here, seen_here, counts), law=law))
     return rows
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from wgprof.analysis.cores import Core
 from wgprof.analysis.names import Names
-from wgprof.analysis.tables import DIRECTIONS, only, total, within
+from wgprof.analysis.tables import DIRECTIONS, by_object, only, total, within
 from wgprof.analysis.window import Window
 
 #: direction -> the server that serves one peer's packets one at a time, and the stage inside it.
@@ -57,8 +57,9 @@ def server_rows(
     for direction in DIRECTIONS:
         server, stage = _SERIAL[direction]
         runs, steps = only(executions, server=server), only(stages, stage=stage)
-        for number in sorted({int(o) for frame in (runs, steps) for o in frame["object"].unique()}):
-            of_peer = only(runs, object=number), only(steps, object=number)
+        runs_of, steps_of = by_object(runs), by_object(steps)
+        for number in sorted({*runs_of, *steps_of}):
+            of_peer = runs_of.get(number, runs.iloc[:0]), steps_of.get(number, steps.iloc[:0])
             label = f"{server} of {names.label(number)}"
             rows.append(_server(server, direction, label, *of_peer, window=window, number=number, serial=True))
         server, stage = _PARALLEL[direction]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from wgprof.analysis.histogram import counts_of, duration_quantiles_ns
-from wgprof.analysis.tables import DIRECTIONS, STAGES, only, total, within
+from wgprof.analysis.tables import DIRECTIONS, STAGES, by_object, only, total, within
 from wgprof.analysis.window import Window
 
 
@@ -40,10 +40,9 @@ def stage_rows(stages: pd.DataFrame, histograms: pd.DataFrame, window: Window) -
             mine = only(stages, stage=stage)
             times = only(histograms, metric=f"{stage}.service")
             rows.append(_row(direction, stage, None, mine, times, window=window))
-            for number in sorted({int(o) for o in mine["object"].unique()}):
-                rows.append(
-                    _row(direction, stage, number, only(mine, object=number), only(times, object=number), window=window)
-                )
+            nothing, times_of = times.iloc[:0], by_object(times)
+            for number, of_peer in by_object(mine).items():
+                rows.append(_row(direction, stage, number, of_peer, times_of.get(number, nothing), window=window))
     return rows
 
 

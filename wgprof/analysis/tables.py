@@ -75,6 +75,21 @@ def within(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     return frame[(t_ns >= window.start_ns) & (t_ns < window.end_ns)]
 
 
-def sums(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
-    """Sums of counting columns by the values of other columns, one row each."""
-    return frame.groupby(list(by), observed=True, sort=True)[list(values)].sum().reset_index()
+def by_object(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """The rows of each object, in the order of their numbers."""
+    return {int(str(number)): rows for number, rows in frame.groupby("object", observed=True, sort=True)}
+
+
+class Totals:
+    """Sums of counting columns by a name and an object, for many look-ups."""
+
+    def __init__(self, frame: pd.DataFrame, name: str, values: Sequence[str]) -> None:
+        self._values = tuple(values)
+        summed = frame.groupby([name, "object"], observed=True, sort=False)[list(values)].sum()
+        keys = ((str(kind), int(number)) for kind, number in summed.index)
+        self._rows = dict(zip(keys, summed.to_numpy(dtype=np.int64).tolist(), strict=True))
+
+    def of(self, name: str, objects: Sequence[int]) -> dict[str, int]:
+        """The sums over some objects, by column."""
+        rows = [self._rows[name, number] for number in objects if (name, number) in self._rows]
+        return {column: sum(row[at] for row in rows) for at, column in enumerate(self._values)}
