@@ -23,7 +23,7 @@ import json
 import struct
 import zlib
 from enum import IntEnum
-from typing import Any, BinaryIO, Dict, Iterator, NamedTuple, Optional
+from typing import IO, Any, Dict, Iterator, NamedTuple, Optional
 
 MAGIC = b"WGPF"
 PROTOCOL_VERSION = 1
@@ -95,8 +95,8 @@ def _inflate(payload: bytes, sequence: int) -> bytes:
     return data
 
 
-def read_frame(stream: BinaryIO) -> Optional[Frame]:
-    """The next frame, or None at a clean end of the stream.
+def read_raw(stream: IO[bytes]) -> Optional[bytes]:
+    """The bytes of the next frame, checked but not opened; None at a clean end of the stream.
 
     Raises FrameError if the bytes are damaged or end inside a frame, ProtocolMismatch if they
     are frames of another version.
@@ -106,7 +106,7 @@ def read_frame(stream: BinaryIO) -> Optional[Frame]:
         return None
     if len(header) < HEADER.size:
         raise FrameError("the stream ends inside a frame header")
-    magic, version, kind, flags, sequence, length, crc, _ = HEADER.unpack(header)
+    magic, version, _kind, _flags, sequence, length, crc, _ = HEADER.unpack(header)
     if magic != MAGIC:
         raise FrameError("not a wgprof frame")
     if version != PROTOCOL_VERSION:
@@ -118,16 +118,33 @@ def read_frame(stream: BinaryIO) -> Optional[Frame]:
         raise FrameError(f"the stream ends inside frame {sequence}")
     if zlib.crc32(payload) != crc:
         raise FrameError(f"frame {sequence} fails its checksum")
+    return header + payload
+
+
+def open_frame(raw: bytes) -> Frame:
+    """The frame in bytes that `read_raw` gave.  Raises FrameError."""
+    _magic, _version, kind, flags, sequence, _length, _crc, _ = HEADER.unpack_from(raw)
+    payload = raw[HEADER.size :]
     if flags & FLAG_ZLIB:
         payload = _inflate(payload, sequence)
     try:
-        known = Kind(kind)
+        return Frame(Kind(kind), sequence, payload)
     except ValueError as error:
         raise FrameError(f"frame {sequence} is of unknown kind {kind}") from error
-    return Frame(known, sequence, payload)
 
 
-def read_frames(stream: BinaryIO) -> Iterator[Frame]:
+def kind_of(raw: bytes) -> int:
+    """The kind number in bytes that `read_raw` gave."""
+    return raw[5]
+
+
+def read_frame(stream: IO[bytes]) -> Optional[Frame]:
+    """The next frame, or None at a clean end of the stream.  Raises as `read_raw` and `open_frame`."""
+    raw = read_raw(stream)
+    return None if raw is None else open_frame(raw)
+
+
+def read_frames(stream: IO[bytes]) -> Iterator[Frame]:
     """All frames until the end of the stream.  Raises as `read_frame`."""
     while True:
         frame = read_frame(stream)
@@ -136,7 +153,7 @@ def read_frames(stream: BinaryIO) -> Iterator[Frame]:
         yield frame
 
 
-def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+def _read_exactly(stream: IO[bytes], size: int) -> bytes:
     parts = []
     missing = size
     while missing:
