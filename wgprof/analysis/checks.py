@@ -116,15 +116,16 @@ def loss_checks(recording: Tables, counts: Sequence[JourneyCounts]) -> list[Chec
     rows = []
     for row in only_positive(recording.table("losses"), "count").to_dict("records"):
         cause, where = clean(row["cause"]), clean(row["where"])
-        rows.append(Check("losses", where, float(row["count"]), 0, "events", FAIL, cause, _tainted_by(cause)))
+        count = int(row["count"])
+        rows.append(Check("losses", where, count, 0, "events", FAIL, f"{cause}: {count:,}", _tainted_by(cause)))
     if not rows:
         rows.append(Check("losses", "all causes", 0, 0, "events", OK, "nothing was lost"))
     rows += _probe_checks(recording.table("probes"))
-    for count in counts:
-        detail = f"{count.journeys:,} sampled, {count.complete:,} complete, {count.failed:,} dropped by WireGuard"
-        detail += f", {count.cut:,} cut by the recording's edges, {count.lost:,} lost"
-        verdict = FAIL if count.lost else OK if count.complete else UNKNOWN
-        rows.append(Check("journeys", count.direction, count.lost, 0, "journeys", verdict, detail, ("waits",)))
+    for ended in counts:
+        detail = f"{ended.journeys:,} sampled, {ended.complete:,} complete, {ended.failed:,} dropped by WireGuard"
+        detail += f", {ended.cut:,} cut by the recording's edges, {ended.lost:,} lost"
+        verdict = FAIL if ended.lost else OK if ended.complete else UNKNOWN
+        rows.append(Check("journeys", ended.direction, ended.lost, 0, "journeys", verdict, detail, ("waits",)))
     if not recording.manifest.get("complete", True):
         reason = clean(recording.manifest.get("end_reason", "")) or "unknown"
         detail = f"the recording has no proper end ({reason}): losses at its end are not known"
@@ -150,7 +151,8 @@ def _probe_checks(probes: pd.DataFrame) -> list[Check]:
             detail = f"not attached: {clean(row['error'], 120) or 'no symbol fits'}; incomplete: {affects or 'nothing'}"
             rows.append(Check("probes", point, None, None, "", UNKNOWN, detail, taints))
         elif int(row["misses"]) > 0:
-            detail = f"the kernel skipped runs of {clean(row['symbol'])}; incomplete: {affects or 'nothing'}"
+            skipped = f"the kernel skipped {int(row['misses']):,} runs of {clean(row['symbol'])}"
+            detail = f"{skipped}; incomplete: {affects or 'nothing'}"
             rows.append(Check("probes", point, float(row["misses"]), 0, "runs", FAIL, detail, taints))
     if not rows and len(probes):
         rows.append(Check("probes", "all probes", 0, 0, "runs", OK, f"{len(probes)} attached, none missed a run"))

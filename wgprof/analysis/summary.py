@@ -18,6 +18,8 @@ from wgprof.analysis.tables import DIRECTIONS, STAGES, Tables
 from wgprof.analysis.waits import Wait, wait_rows
 from wgprof.analysis.window import Window, active_window
 
+#: From this mean share on it is worth saying that the CPUs themselves are the nearest limit.
+_CPUS_MATTER = 0.7
 DIRECTION_NAMES = {"tx": "transmit", "rx": "receive"}
 
 
@@ -175,7 +177,8 @@ def _limits(headline: Headline) -> str:
     if not parts:
         return "No server's busy time was measured."
     text = "Busiest server, " + "; ".join(parts) + "."
-    if all(f.server is None or f.server.utilisation < headline.busy_share for f in headline.throughput):
+    nearer = all(f.server is None or f.server.utilisation < headline.busy_share for f in headline.throughput)
+    if nearer and headline.busy_share >= _CPUS_MATTER:
         text += f" All CPUs together are nearer their limit: ×{1 / headline.busy_share:.2f} at most."
     return text
 

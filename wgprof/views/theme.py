@@ -60,9 +60,9 @@ def dress(figure: go.Figure, height: int, **layout: object) -> None:
     )
     figure.update_xaxes(gridcolor=GRID, linecolor=GRID, zeroline=False, ticks="outside", tickcolor=GRID)
     figure.update_yaxes(gridcolor=GRID, linecolor=GRID, zeroline=False)
+    figure.update_layout(**layout)
     figure.update_xaxes(title_font_size=13)
     figure.update_yaxes(title_font_size=13)
-    figure.update_layout(**layout)
 
 
 def tint(colour: str, share: float) -> str:
