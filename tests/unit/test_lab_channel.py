@@ -50,7 +50,7 @@ def test_replies_may_come_in_any_order(guest: tuple[ControlChannel, socket.socke
 
 def test_an_answer_that_never_comes_is_a_timeout(guest: tuple[ControlChannel, socket.socket]) -> None:
     channel, other = guest
-    other.sendall(b"ready\n")
+    other.sendall(b"ready 1 6.12\n")
     with pytest.raises(TimeoutError):
         channel.start("a").wait(0.05)
 

@@ -106,8 +106,8 @@ def test_the_emulator_dies_with_whoever_started_it() -> None:
         assert parent.stdout
         child = int(parent.stdout.readline())
         descriptor = os.pidfd_open(child)
-        while (Path(f"/proc/{child}") / "comm").read_text() == "setpriv\n":
-            pass
+        while Path(f"/proc/{child}/comm").read_text() != "sleep\n":
+            pass  # the tie is made just before
         parent.kill()
         parent.wait()
     assert select.select([descriptor], [], [], 10)[0], "the child outlived its parent"
