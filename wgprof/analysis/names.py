@@ -51,10 +51,6 @@ class Names:
             return self.things[number].label
         return "unknown peer" if number == NO_OBJECT else f"object {number}"
 
-    def device_of(self, number: int) -> int:
-        """The device of a peer; a device's own number."""
-        return self.things[number].device if number in self.things else NO_OBJECT
-
     def peers_of(self, device: int) -> list[int]:
         """The peers of a device."""
         return [t.number for t in self.things.values() if t.kind == "peer" and t.device == device]

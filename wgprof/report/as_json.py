@@ -18,7 +18,7 @@ VERSION = 1
 
 def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
     """One JSON-able object with the verdict, the window, every table of the analysis, and the manifest."""
-    names = {str(n): {"label": thing.label, "kind": thing.kind} for n, thing in analysis.names.things.items()}
+    names = {str(number): _plain(thing) for number, thing in analysis.names.things.items()}
     return {
         "wgprof_show": VERSION,
         "flowed": analysis.window is not None,
