@@ -8,7 +8,7 @@ A stream is a sequence of frames.  Each frame is a 24 byte header followed by a 
     flags      u16       bit 0: the payload is zlib compressed
     sequence   u32       counts up from 0; a gap means lost frames
     length     u32       payload bytes on the wire
-    crc        u32       CRC-32 of the payload bytes on the wire
+    crc        u32       CRC-32 of the header, with this field zero, and of the payload on the wire
     reserved   u32       zero
 
 All integers are little endian.  The same bytes are the `.part` file of a recording, so a
@@ -28,6 +28,7 @@ from typing import IO, Any, Dict, Iterator, NamedTuple, Optional
 MAGIC = b"WGPF"
 PROTOCOL_VERSION = 1
 HEADER = struct.Struct("<4sBBHIIII")
+_CRC_AT = 16
 FLAG_ZLIB = 1
 #: A frame larger than this is damage, not data.
 MAX_PAYLOAD = 64 << 20
@@ -76,8 +77,14 @@ def encode(kind: Kind, sequence: int, payload: bytes, compress: bool = False) ->
     if compress and len(payload) >= COMPRESS_FROM:
         payload = zlib.compress(payload, 1)
         flags = FLAG_ZLIB
-    header = HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, flags, sequence, len(payload), zlib.crc32(payload), 0)
-    return header + payload
+    header = HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, flags, sequence, len(payload), 0, 0)
+    crc = _checksum(header, payload).to_bytes(4, "little")
+    return header[:_CRC_AT] + crc + header[_CRC_AT + 4 :] + payload
+
+
+def _checksum(header: bytes, payload: bytes) -> int:
+    blank = header[:_CRC_AT] + bytes(4) + header[_CRC_AT + 4 :]
+    return zlib.crc32(payload, zlib.crc32(blank))
 
 
 def encode_json(kind: Kind, sequence: int, value: Dict[str, Any]) -> bytes:
@@ -116,7 +123,7 @@ def read_raw(stream: IO[bytes]) -> Optional[bytes]:
     payload = _read_exactly(stream, length)
     if len(payload) < length:
         raise FrameError(f"the stream ends inside frame {sequence}")
-    if zlib.crc32(payload) != crc:
+    if _checksum(header, payload) != crc:
         raise FrameError(f"frame {sequence} fails its checksum")
     return header + payload
 

@@ -1,4 +1,4 @@
-"""Entry of the agent: `record` and `facts`.
+"""Entry of the agent: `record` and `doctor`.
 
 Everything the user has to know leaves as frames, so that any target can pass it on; what the
 interpreter or bcc write to stderr are the agent's last words, should it die.
@@ -43,6 +43,11 @@ def unpack_probes(directory: str) -> str:
                     archive.extract(name, directory)
         return os.path.join(directory, "probes")
     return os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "probes")
+
+
+def read_plan(probes: str) -> Dict[str, Any]:
+    with open(os.path.join(probes, "plan.json"), encoding="utf-8") as file:
+        return load_plan(file.read())
 
 
 def _bcc_remedy() -> str:
@@ -126,8 +131,7 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
         probes_directory = unpack_probes(directory)
         from wgprof.agent.loader import LoadError, Probes, choose_slots
 
-        with open(os.path.join(probes_directory, "plan.json"), encoding="utf-8") as file:
-            plan = load_plan(file.read())
+        plan = read_plan(probes_directory)
         cpus = kernel.possible_cpus()
         try:
             facts = kernel.gather_facts(plan, bcc)
@@ -150,8 +154,18 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
     return 0
 
 
+def examine() -> int:
+    """Prints what this machine can and cannot do, as JSON."""
+    from wgprof.agent import doctor
+
+    with tempfile.TemporaryDirectory(prefix="wgprof-") as directory:
+        plan = read_plan(unpack_probes(directory))
+    print(json.dumps(doctor.examine(plan, _bcc_remedy())))
+    return 0
+
+
 def usage() -> NoReturn:
-    sys.stderr.write("usage: agent record --request JSON | agent facts\n")
+    sys.stderr.write("usage: agent record --request JSON | agent doctor\n")
     sys.exit(EXIT_USAGE)
 
 
@@ -159,6 +173,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) == 3 and arguments[:2] == ["record", "--request"]:
         return record(json.loads(arguments[2]))
+    if arguments == ["doctor"]:
+        return examine()
     usage()
 
 
