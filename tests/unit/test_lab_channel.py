@@ -108,9 +108,9 @@ class Streams:
         assert self.stdin.recv(100) == MARK + b"\n"
 
     def close(self) -> None:
-        self.streams.close()
         for end in (self.stdin, self.stdout, self.control):
             end.close()
+        self.streams.close()
         self.channel.close()
 
 
@@ -139,6 +139,14 @@ def test_an_agent_that_could_not_write_its_mark_still_ends(agent: Streams) -> No
 def test_a_machine_that_dies_ends_the_output(agent: Streams) -> None:
     agent.stdout.close()
     assert agent.streams.stdout.read() == b""
+
+
+def test_an_agent_whose_reader_left_is_read_until_its_end(agent: Streams) -> None:
+    """Otherwise it would hang in its last write."""
+    agent.streams.close()
+    agent.stdout.settimeout(10)
+    agent.stdout.sendall(b"x" * 3_000_000 + MARK)
+    assert agent.stdout.recv(1) == b"", "then the connection is closed"
 
 
 def test_closing_twice_does_no_harm(agent: Streams) -> None:

@@ -87,12 +87,12 @@ class Machine:
 
     def close(self) -> None:
         """Kill the machine and remove its files.  May be called twice."""
+        if self._emulator is not None:
+            self._emulator.stop()  # first, so that whoever reads from the agent is not left waiting
+            self._emulator = None
         if self._agent is not None:
             self._agent.close()
             self._agent = None
-        if self._emulator is not None:
-            self._emulator.stop()
-            self._emulator = None
         self._resources.close()
         atexit.unregister(self.close)
 

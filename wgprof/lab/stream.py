@@ -125,31 +125,33 @@ class AgentStreams:
             raise ChannelClosed("the guest's port carries something else")
 
     def close(self) -> None:
-        """Drop both streams; what the command still writes is lost."""
+        """Drop both streams: the command gets an end of file, what it still writes is read and lost."""
         self.stdin.close()
-        with contextlib.suppress(OSError):  # it has ended before
-            self._from_guest.shutdown(socket.SHUT_RDWR)
         self.stdout.close()
-        self._thread.join(timeout=5)
 
     def _pump(self, write_end: int, mark: EndMark) -> None:
-        with os.fdopen(write_end, "wb", buffering=0) as out:
+        with os.fdopen(write_end, "wb", buffering=0) as out, self._from_guest:
             try:
                 while not mark.found:
-                    ended = self.job.done
-                    try:
-                        data = self._from_guest.recv(1 << 16)
-                    except TimeoutError:
-                        if ended:
-                            break  # the command could not even write its mark
-                        continue
-                    if not data:
-                        break
-                    _write_all(out, mark.feed(data))
+                    self._take(out, mark)
+            except (OSError, EOFError):
+                pass  # the machine went away, or the command could not even write its mark
+            with contextlib.suppress(OSError):
                 _write_all(out, mark.rest())
-            except OSError:
-                pass  # nobody reads any more, or the machine went away
-        self._from_guest.close()
+
+    def _take(self, out: io.FileIO, mark: EndMark) -> None:
+        ended = self.job.done
+        try:
+            data = self._from_guest.recv(1 << 16)
+        except TimeoutError:
+            if ended:
+                raise EOFError from None
+            return
+        if not data:
+            raise EOFError
+        # Without a reader go on: a guest whose bytes nobody takes would hang in its write for ever.
+        with contextlib.suppress(BrokenPipeError):
+            _write_all(out, mark.feed(data))
 
 
 def _write_all(out: io.FileIO, data: bytes) -> None:
