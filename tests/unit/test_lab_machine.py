@@ -149,6 +149,25 @@ def test_the_consoles_last_lines_are_fit_to_show(tmp_path: Path) -> None:
     assert console.panic_line(tmp_path / "none") == ""
 
 
+def test_the_last_lines_of_a_panic_are_not_registers(tmp_path: Path) -> None:
+    log = tmp_path / "console.log"
+    log.write_text("""\
+[   41.974436] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI
+[   41.975397] RIP: 0010:bpf_trace_run1+0x71/0x110
+[   41.975543] Code: 0f 85 a5 00 00 00 65 48 8b 2d 9b a0 dd 46 48 8b 47 48
+[   41.975638] RAX: 0000000000000001 RBX: ffffd001c01e1000 RCX: ffff89ef81991174
+[   41.975726] FS:  0000000000000000(0000) GS:ffff89effd800000(0000) knlGS:0000000000000000
+[   41.975891] Call Trace:
+[   41.976452]  <IRQ>
+[   41.976588]  handle_softirqs+0x244/0x280
+[   41.977008]  ? kick_pool+0x5c/0x140
+[   41.977992] Kernel panic - not syncing: Fatal exception in interrupt
+""")
+    words = [line.split("] ", 1)[1].split(":")[0] for line in console.telling_tail(log)]
+    assert words == ["Oops", "RIP", "Call Trace", "Kernel panic - not syncing"]
+    assert len(console.tail(log, 400)) == 10
+
+
 def test_a_huge_console_log_is_not_read_as_a_whole(tmp_path: Path) -> None:
     log = tmp_path / "console.log"
     log.write_bytes(b"old\n" * 100_000 + b"last\n")

@@ -6,6 +6,10 @@ import re
 from pathlib import Path
 
 _ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|[()][0-9A-Za-z]|[@-Z\\-_c])")
+#: Registers, code bytes and the frames of a call trace: for the whole log, not for its last lines.
+_TRACE = re.compile(
+    r"^(\[[ .\d]+\]\s+)?(\? |R[0-9A-Z]{2}: \w{16}|RSP: |[CF]S: |CR2: |DR\d: |Code: |</?[A-Z]+>|[\w.]+\+0x\w+/0x)"
+)
 _READ_BYTES = 64 << 10
 
 
@@ -29,6 +33,11 @@ def tail(path: Path, count: int = 12) -> list[str]:
     except OSError:
         return []
     return clean(data.decode(errors="replace"))[-count:]
+
+
+def telling_tail(path: Path, count: int = 12) -> list[str]:
+    """As `tail`, without what only a kernel developer reads."""
+    return [line for line in tail(path, 400) if not _TRACE.match(line)][-count:]
 
 
 def panic_line(path: Path) -> str:

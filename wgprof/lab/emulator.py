@@ -79,7 +79,7 @@ class Emulator:
         return self.run_dir / f"{port}.sock"
 
     def console_tail(self, count: int = 12) -> list[str]:
-        return console.tail(self.run_dir / CONSOLE_LOG, count)
+        return console.telling_tail(self.run_dir / CONSOLE_LOG, count)
 
     def panic(self) -> str:
         """The guest kernel's reason if it died, else an empty string."""

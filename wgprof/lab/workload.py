@@ -14,6 +14,9 @@ from wgprof.lab.machine import Machine
 #: From the order to send until iperf3 has set up its test, and from its end until the queues are empty.
 START_S = 1.0
 QUIET_END_S = 1.0
+#: Once the senders have ended, the receivers have too, or something went wrong.
+RECEIVER_END_S = 5.0
+PORT = 5201  # iperf3's
 MAX_TUNNELS = 64
 
 
@@ -93,9 +96,11 @@ class Traffic:
         self._senders: Job | None = None
 
     def listen(self) -> None:
-        """Start the receivers, which wait."""
+        """Start the receivers, which wait.  Raises MachineError if they do not come up."""
         if self._workload.options:
             self._receivers = self._machine.start(f"sh /payload/listen.sh {self._tunnels}")
+            count = f"$(ip netns exec wgb ss -Hltn sport = {PORT} | wc -l)"
+            self._machine.check(f"until [ {count} -ge {self._tunnels} ]; do sleep 0.1; done", 30)
 
     def send(self, seconds: float) -> None:
         """Start the senders; they end by themselves."""
@@ -112,9 +117,13 @@ class Traffic:
         """What arrived, tunnel by tunnel, once the senders have ended; empty if nothing was sent."""
         if self._senders is None or self._receivers is None:
             return []
-        for job in (self._senders, self._receivers):
-            with contextlib.suppress(TimeoutError, ChannelClosed):  # the files, or their absence, tell the rest
-                job.wait(timeout)
+        # A job that does not end in time, or whose machine is gone, is told by the files, or by their absence.
+        with contextlib.suppress(TimeoutError, ChannelClosed):
+            self._senders.wait(timeout)
+        with contextlib.suppress(TimeoutError, ChannelClosed):
+            self._receivers.wait(RECEIVER_END_S)
+        if not (self._senders.done and self._receivers.done):
+            self._machine.run("pkill -INT iperf3; sleep 0.5; pkill -KILL iperf3", 10)
         names = [f"/run/{role}{number}.json" for number in range(self._tunnels) for role in ("receiver", "sender")]
         text = self._machine.run("; ".join(f"cat {name}; printf '\\036'" for name in names), 20).stdout
         parts = text.split("\x1e")
