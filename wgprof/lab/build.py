@@ -122,9 +122,9 @@ _CAUSES = (
         "Check the network, or the proxy in apt's configuration, and run it again.",
     ),
     (
-        r"unshare|newuidmap|subuid|user namespace",
-        "this user may not make a user namespace",
-        "Run it as root once: sudo wgprof lab build, or install uidmap.",
+        r"pick chroot mode|unshare|newuidmap|subuid|user namespace",
+        "this user cannot make a user namespace with users of its own",
+        "Install what it takes with: sudo apt install uidmap (a line in /etc/subuid, too), or run it as root.",
     ),
 )
 
