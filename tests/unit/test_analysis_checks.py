@@ -89,7 +89,11 @@ def test_packets_refused_at_the_ring_balance_over_the_device(good: InMemory) -> 
         for peer, share in ((FIRST_PEER, 2), (FIRST_PEER + 1, 3)):
             add(arrivals, first(arrivals, queue="rx-queue", object=peer), packets=share)
 
-    analysis = analyse(change(good, "arrivals", refuse))
+    def drop(stages: pd.DataFrame) -> None:
+        for peer, share in ((FIRST_PEER, 2), (FIRST_PEER + 1, 3)):
+            add(stages, first(stages, stage="rx.deliver", object=peer), failed=share)
+
+    analysis = analyse(change(change(good, "arrivals", refuse), "stages", drop))
     assert analysis.failed == []
     (ring,) = (c for c in analysis.checks if "refused at the decrypt-ring" in c.detail)
     assert ring.subject == analysis.names.label(DEVICE)
@@ -98,8 +102,8 @@ def test_packets_refused_at_the_ring_balance_over_the_device(good: InMemory) -> 
 def test_packets_the_crypto_failed_on_are_accounted_for(good: InMemory) -> None:
     def fail_some(stages: pd.DataFrame) -> None:
         add(stages, first(stages, stage="rx.decrypt", object=FIRST_PEER), packets=-3, failed=3)
-        # What failed goes on to the delivery, which drops it.
-        add(stages, first(stages, stage="rx.deliver", object=FIRST_PEER), packets=-3)
+        # The poll takes it all the same, and drops it.
+        add(stages, first(stages, stage="rx.deliver", object=FIRST_PEER), packets=-3, failed=3)
 
     assert failed(change(good, "stages", fail_some), "conservation") == []
 
@@ -216,22 +220,28 @@ def test_overhead_is_the_probes_share_of_the_time_it_was_measured_in(good: InMem
     assert overhead.agent_ce == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize(("host_cores", "verdicts"), [(2, ["fail"]), (4, ["ok"])])
-def test_more_busy_emulated_cpus_than_host_cores_taint_utilisation(
-    good: InMemory, host_cores: int, verdicts: list[str]
+@pytest.mark.parametrize(
+    ("host_cores", "given", "verdict"),
+    [(4, 1.0, "ok"), (4, 0.95, "ok"), (4, 0.8, "fail"), (2, None, "fail"), (4, None, "ok")],
+)
+def test_host_time_that_was_not_given_taints_utilisation(
+    good: InMemory, host_cores: int, given: float | None, verdict: str
 ) -> None:
-    def busy(cpus: pd.DataFrame) -> None:
-        cpus["user_ns"] = cpus["idle_ns"]
-        cpus["idle_ns"] = 0
+    """All four emulated CPUs are busy all the time; the host gave them `given` of that."""
 
-    results = {"vcpus": 4, "host_cores": host_cores, "host_cpu_s": 9.0}
+    def busy(cpus: pd.DataFrame) -> None:
+        cpus["user_ns"] = cpus["dt_ns"]
+        cpus["system_ns"] = cpus["idle_ns"] = 0
+
     lab = change(good, "cpus", busy)
+    busy_s = lab.table("cpus")["user_ns"].sum() / 1e9
+    results = {"vcpus": 4, "host_cores": host_cores, "host_cpu_s": None if given is None else busy_s * given}
     lab.manifest = {**good.manifest, "target": {"kind": "lab"}, "results": results}
     analysis = analyse(lab)
-    emulation = [c for c in analysis.checks if c.name == "emulation"]
-    assert [c.verdict for c in emulation] == verdicts
+    (emulation,) = (c for c in analysis.checks if c.name == "emulation")
+    assert emulation.verdict == verdict
     assert analysis.lab
-    assert "utilisation" in emulation[0].taints
+    assert "utilisation" in emulation.taints
 
 
 def test_failures_come_first() -> None:

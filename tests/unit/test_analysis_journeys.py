@@ -10,13 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.simulated import rows
-from wgprof.analysis.journeys import join_journeys, journey_counts, sampling_weights
+from wgprof.analysis.journeys import Sampling, join_journeys, journey_counts
 from wgprof.analysis.tables import DIRECTIONS
 from wgprof.analysis.waits import wait_rows, weighted_quantiles
 from wgprof.analysis.window import Window
 
 S = 1_000_000_000
 WINDOW = Window(10 * S, 20 * S, 10 * S, 20 * S)
+
+
+def sampled(*every: int) -> Sampling:
+    """A sampling whose N changes once a second."""
+    intervals = [{"t_ns": (10 + at) * S, "dt_ns": S, "sample_every": n} for at, n in enumerate(every)]
+    return Sampling(rows("intervals", intervals[::-1]))
+
+
+ALL = sampled(*[1] * 10)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def test_join_finds_every_packet_in_any_order(sampled: list[Packet], random: obj
 @given(st.lists(packets(), unique_by=lambda p: p.name, min_size=1, max_size=30))
 def test_waits_are_the_gaps_between_the_stages(sampled: list[Packet]) -> None:
     joined = join_journeys(rows("journeys", [event for packet in sampled for event in packet.events()]))
-    waits = {(w.direction, w.wait, w.object): w for w in wait_rows(joined, np.ones(len(joined)), WINDOW)}
+    waits = {(w.direction, w.wait, w.object): w for w in wait_rows(joined, ALL, WINDOW)}
     for number, direction in enumerate(DIRECTIONS):
         names = {"tx": ("tx.encrypt.wait", "tx.send.wait"), "rx": ("rx.decrypt.wait", "rx.deliver.wait")}[direction]
         for gap, wait in enumerate(names):
@@ -103,7 +112,7 @@ def endings(*sampled: Packet, failed: bool = False) -> tuple[int, int, int, int]
     events = [event for p in sampled for event in p.events()]
     if failed:
         events[-1]["flags"] = 2
-    (tx, _) = journey_counts(join_journeys(rows("journeys", events)), WINDOW)
+    (tx, _) = journey_counts(join_journeys(rows("journeys", events)), ALL, WINDOW)
     assert tx.journeys == len(sampled)
     return tx.complete, tx.failed, tx.cut, tx.lost
 
@@ -141,13 +150,30 @@ def test_waits_below_zero_are_zero() -> None:
     assert (waited_ns[0], known[0]) == (0, True)
 
 
-def test_a_journey_stands_for_the_packets_of_its_own_interval() -> None:
-    intervals = [{"t_ns": t * S, "dt_ns": S, "sample_every": n} for t, n in ((12, 32), (10, 4), (11, 8))]
-    joined = join_journeys(
-        rows("journeys", [{"point": 1, "nonce": t, "end_ns": int(t * S / 10)} for t in (99, 100, 115, 120, 200)])
-    )
-    weights = dict(zip(joined.nonce.tolist(), sampling_weights(joined, rows("intervals", intervals)), strict=True))
-    assert weights == {99: 4, 100: 4, 115: 8, 120: 32, 200: 32}
+def test_a_journey_stands_for_the_packets_its_points_would_have_taken() -> None:
+    times = {0: (10.5, 10.6), 12: (10.9, 11.1), 24: (11.9, 12.1), 48: (12.5, 30.0)}
+    events = [
+        {"point": point, "nonce": nonce, "end_ns": int(when * S)}
+        for nonce, both in times.items()
+        for point, when in zip((1, 3), both, strict=True)
+    ]
+    joined = join_journeys(rows("journeys", events))
+    weights = sampled(4, 6, 16).weights(joined, 0, 2)
+    assert dict(zip(joined.nonce.tolist(), weights, strict=True)) == {0: 4, 12: 12, 24: 48, 48: 16}
+
+
+def test_a_journey_cut_by_a_change_of_the_sampling_is_not_lost() -> None:
+    def lost(sampling: Sampling, nonce: int) -> int:
+        events = packet(MIDDLE, (True, True, False), nonce).events()
+        (tx, _) = journey_counts(join_journeys(rows("journeys", events)), sampling, WINDOW)
+        assert tx.cut + tx.lost == 1
+        return tx.lost
+
+    changing = sampled(8, 8, 8, 8, 8, 8, 16, 16, 16, 16)  # from 16 s on; the packet is at 15 s
+    assert lost(changing, 8) == 0
+    assert lost(changing, 32) == 1  # both samplings would have taken it
+    assert lost(sampled(*[8] * 10), 8) == 1
+    assert lost(sampled(8, 8, 8, 8, 8, 8, 8, 8, 8, 16), 8) == 1  # that was long after
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 5)), min_size=1, max_size=50), st.floats(0, 1))
@@ -161,5 +187,5 @@ def test_weighted_quantiles_equal_those_of_the_repeated_values(pairs: list[tuple
 def test_no_events_are_no_journeys() -> None:
     joined = join_journeys(rows("journeys", []))
     assert len(joined) == 0
-    assert [c.journeys for c in journey_counts(joined, WINDOW)] == [0, 0]
-    assert all(w.mean_ns is None for w in wait_rows(joined, np.ones(0), WINDOW))
+    assert [c.journeys for c in journey_counts(joined, ALL, WINDOW)] == [0, 0]
+    assert all(w.mean_ns is None for w in wait_rows(joined, ALL, WINDOW))

@@ -149,11 +149,13 @@ class Conservation:
         crypted, left = middle["packets"] + middle["failed"], done["packets"] + done["failed"]
         if not accepted and not crypted and not left:
             return []
+        # rx_poll also takes what could not be decrypted, and drops it; the transmit work never shows what it drops.
+        handed_on = middle["packets"] if direction == "tx" else crypted + ring_refused
         # A hand-off may hold more than the mean, but no more than the segments of a GSO skb.
         each = 1 if met["packets"] == met["handoffs"] else _MOST_SEGMENTS
         begin, end = (edge.in_flight(queue, peers, each) + edge.skew(queue, peers) for edge in self._edges)
         note = f"{ring_refused} refused at the {RINGS[direction]}" if ring_refused else ""
         return [
             Balance(label, f"{queue} − {crypt}", accepted, crypted + ring_refused, begin, end, note),
-            Balance(label, f"{crypt} − {last}", middle["packets"], left, begin, end),
+            Balance(label, f"{crypt} − {last}", handed_on, left, begin, end),
         ]

@@ -128,24 +128,21 @@ class JourneyCounts:
     journeys: int
     complete: int
     failed: int  # dropped by a stage
-    cut: int  # by the start or the end of the recording
+    cut: int  # by the start or the end of the recording, or by a change of the sampling
     lost: int  # a stage's event is missing although it should be there
 
 
-def journey_counts(journeys: Journeys, window: Window) -> list[JourneyCounts]:
+def journey_counts(journeys: Journeys, sampling: Sampling, window: Window) -> list[JourneyCounts]:
     """Count the endings; only `lost` ones speak against the recording.  Edges are those of the recording."""
     seen = journeys.seen
     complete = seen.all(axis=0)
-    last_ns = journeys.end_ns.max(axis=0, initial=0)
     never = np.iinfo(np.int64).max
     first_ns = np.where(seen, journeys.end_ns, never).min(axis=0, initial=never)
-    started_before = ~seen[0] & (first_ns < window.recorded_start_ns + _EDGE_NS) & ~(seen[1] & ~seen[2])
-    still_going = ~seen[2] & (last_ns > window.recorded_end_ns - _EDGE_NS) & ~(seen[1] & ~seen[0])
-    began_between = ~seen[0] & seen[1] & ~seen[2]  # only its second stage was seen: cut only by a very short recording
-    short = (
-        began_between & (first_ns < window.recorded_start_ns + _EDGE_NS) & (last_ns > window.recorded_end_ns - _EDGE_NS)
-    )
-    cut = ~complete & ~journeys.failed & (started_before | still_going | short)
+    last_ns = journeys.end_ns.max(axis=0, initial=0)
+    at_start, at_end = first_ns < window.recorded_start_ns + _EDGE_NS, last_ns > window.recorded_end_ns - _EDGE_NS
+    # What misses its beginning may have been cut by the start, what misses its end by the end.
+    by_edge = (seen[0] | at_start) & (seen[2] | at_end) & (seen[1] | ~(seen[0] & seen[2]))
+    cut = ~complete & ~journeys.failed & (by_edge | sampling.changed_for(journeys.nonce, first_ns, last_ns))
     lost = ~complete & ~journeys.failed & ~cut
     failed = ~complete & journeys.failed
     rows = []
@@ -159,14 +156,33 @@ def journey_counts(journeys: Journeys, window: Window) -> list[JourneyCounts]:
     return rows
 
 
-def sampling_weights(journeys: Journeys, intervals: pd.DataFrame) -> FloatArray:
-    """Packets each journey stands for: the sampling interval N in force when it was queued."""
-    if not len(intervals):
-        return np.ones(len(journeys))
-    order = np.argsort(ints(intervals, "t_ns"))
-    starts = ints(intervals, "t_ns")[order]
-    every = np.maximum(ints(intervals, "sample_every")[order], 1).astype(np.float64)
-    # Journeys whose first stage is missing are dated by the first one that is not.
-    when = np.where(journeys.seen[0], journeys.end_ns[0], journeys.end_ns.max(axis=0, initial=0))
-    at = np.clip(np.searchsorted(starts, when, side="right") - 1, 0, starts.size - 1)
-    return np.asarray(every[at], dtype=np.float64)
+class Sampling:
+    """The sampling of a recording: each point takes a packet when its nonce is divisible by the N then in force."""
+
+    def __init__(self, intervals: pd.DataFrame) -> None:
+        order = np.argsort(ints(intervals, "t_ns"))
+        self._starts = ints(intervals, "t_ns")[order]
+        self._every = np.maximum(ints(intervals, "sample_every")[order], 1)
+
+    def weights(self, journeys: Journeys, first: int, last: int) -> FloatArray:
+        """Packets that a journey seen at stages `first` and `last` stands for: the least common multiple of both Ns."""
+        if not self._starts.size:
+            return np.ones(len(journeys))
+        both = (self._every[self._interval(journeys.end_ns[stage])] for stage in (first, last))
+        return np.lcm(*both).astype(np.float64)
+
+    def changed_for(self, nonce: npt.NDArray[np.uint64], first_ns: IntArray, last_ns: IntArray) -> BoolArray:
+        """Packets of which an N in force around their time would not have taken a sample."""
+        changed = np.zeros(nonce.size, dtype=bool)
+        if not self._starts.size:
+            return changed
+        begin = np.maximum(self._interval(first_ns) - 1, 0)
+        end = self._interval(np.minimum(last_ns, np.iinfo(np.int64).max - _EDGE_NS) + _EDGE_NS) + 1
+        for every in np.unique(self._every):
+            until = np.append(0, np.cumsum(self._every == every))
+            changed |= (until[end] > until[begin]) & (nonce % np.uint64(every) != 0)
+        return changed
+
+    def _interval(self, at_ns: IntArray) -> IntArray:
+        found = np.searchsorted(self._starts, at_ns, side="right").astype(np.int64) - 1
+        return np.clip(found, 0, self._starts.size - 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from wgprof.analysis.histogram import counts_of, largest, quantiles
-from wgprof.analysis.journeys import Journeys
+from wgprof.analysis.journeys import Journeys, Sampling
 from wgprof.analysis.little import Batches, Little, little
 from wgprof.analysis.names import Names
 from wgprof.analysis.tables import (
@@ -59,7 +59,7 @@ def direction_of(queue: str) -> str:
     return "rx" if queue in (RINGS["rx"], PEER_QUEUES["rx"]) else "tx"
 
 
-def queue_rows(recording: Tables, journeys: Journeys, weights: FloatArray, names: Names, window: Window) -> list[Queue]:
+def queue_rows(recording: Tables, journeys: Journeys, sampling: Sampling, names: Names, window: Window) -> list[Queue]:
     """Every queue something arrived at or was sampled in, in the order of the path."""
     arrivals, depths = within(recording.table("arrivals"), window), within(recording.table("depths"), window)
     histograms = within(recording.table("histograms"), window)
@@ -75,6 +75,7 @@ def queue_rows(recording: Tables, journeys: Journeys, weights: FloatArray, names
             law = None
             if queue in _LEFT_AT:
                 mine, waited_ns = _journeys_of(queue, number, journeys, names, window)
+                weights = sampling.weights(journeys, 0, _LEFT_AT[queue])
                 waits = journeys.end_ns[0][mine], waited_ns[mine], weights[mine]
                 batches = _batches(met_here, seen_here, waits, window)
                 law = little(batches, int(np.count_nonzero(mine)))

@@ -9,7 +9,7 @@ from wgprof.analysis import units
 from wgprof.analysis.checks import Check, Overhead
 from wgprof.analysis.conservation import Conservation
 from wgprof.analysis.cores import Core, core_rows
-from wgprof.analysis.journeys import JourneyCounts, join_journeys, journey_counts, sampling_weights
+from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.servers import Server, busiest, server_rows
@@ -90,12 +90,12 @@ def analyse(recording: Tables) -> Analysis:
 
     histograms = recording.table("histograms")
     journeys = join_journeys(recording.table("journeys"))
-    weights = sampling_weights(journeys, intervals)
-    counts = journey_counts(journeys, window)
+    sampling = Sampling(intervals)
+    counts = journey_counts(journeys, sampling, window)
     stage_list = stage_rows(stages, histograms, window)
     cores = core_rows(cpus, stages, executions, window)
     servers = server_rows(stages, executions, cores, names, window)
-    queues = queue_rows(recording, journeys, weights, names, window)
+    queues = queue_rows(recording, journeys, sampling, names, window)
     headline = _headline(stage_list, cores, servers)
     overhead = quality.overhead_of(recording, sum(t.packets for t in headline.throughput) / window.recorded_s)
     conservation = Conservation(recording, names)
@@ -104,10 +104,10 @@ def analyse(recording: Tables) -> Analysis:
         *quality.little_checks(queues, names),
         *quality.busy_checks(cpus, stages, executions, _user_hz(manifest)),
         *quality.loss_checks(recording, counts),
-        *quality.lab_checks(manifest, headline.busy_ce, window.recorded_s),
+        *quality.lab_checks(manifest, cpus, window.recorded_s),
         *quality.overhead_checks(overhead),
     ]
-    waits = wait_rows(journeys, weights, window)
+    waits = wait_rows(journeys, sampling, window)
     return Analysis(names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wgprof.analysis.journeys import Journeys
+from wgprof.analysis.journeys import Journeys, Sampling
 from wgprof.analysis.tables import DIRECTIONS, WAITS, FloatArray, IntArray
 from wgprof.analysis.window import Window
 
@@ -25,13 +25,14 @@ class Wait:
     max_ns: float | None
 
 
-def wait_rows(journeys: Journeys, weights: FloatArray, window: Window) -> list[Wait]:
-    """All waits in order: for each first all peers together, then every peer.  `weights` as of `sampling_weights`."""
+def wait_rows(journeys: Journeys, sampling: Sampling, window: Window) -> list[Wait]:
+    """All waits in order: for each first all peers together, then every peer."""
     rows = []
     for direction_number, direction in enumerate(DIRECTIONS):
         mine = journeys.direction == direction_number
         for gap, wait in enumerate(WAITS[direction]):
             waited_ns, known = journeys.waits_ns(gap)
+            weights = sampling.weights(journeys, gap, gap + 1)
             queued_ns = journeys.end_ns[gap]
             known = known & mine & (queued_ns >= window.start_ns) & (queued_ns < window.end_ns)
             rows.append(_row(direction, wait, None, waited_ns[known], weights[known]))
