@@ -31,7 +31,7 @@ _OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
 
 
 class LoadError(Exception):
-    """The probes could not be compiled at all."""
+    """A program could not be compiled, loaded or attached."""
 
 
 @dataclass
@@ -59,23 +59,92 @@ def joined(directory: str, name: str, seen: Optional[Set[str]] = None) -> str:
     return "".join(lines)
 
 
+class Programs:
+    """The compiled programs of a resolved plan.  Raises LoadError if they do not compile."""
+
+    def __init__(self, directory: str, resolved: Resolved, slots: int, cpus: int) -> None:
+        os.environ["BCC_KERNEL_SOURCE"] = directory
+        from bcc import BPF
+
+        class Bpf(BPF):  # type: ignore[misc]
+            """bcc attaches functions with certain names by itself, all or nothing; we do it one by one."""
+
+            def _trace_autoload(self) -> None:
+                pass
+
+        self._types = {
+            "fentry": BPF.TRACING,
+            "fexit": BPF.TRACING,
+            "kprobe": BPF.KPROBE,
+            "kretprobe": BPF.KPROBE,
+            "tracepoint": BPF.RAW_TRACEPOINT,
+            "perf": BPF.PERF_EVENT,
+        }
+        flags = [f"-I{directory}", f"-DSLOTS={slots}", f"-DCPUS={cpus}"]
+        flags += [f"-DRING_PAGES={RING_PAGES}", f"-DWORK_ITEMS={WORK_ITEMS}"]
+        flags += [f"-D{name}={value:#x}ULL" for name, value in resolved.defines.items()]
+        text = joined(directory, "wgprof.h") + "\n".join(a.source for a in resolved.attachments) + "\n"
+        with _captured_stderr() as captured:
+            try:
+                self.bpf = Bpf(text=text.encode(), cflags=flags)
+            except Exception as error:
+                raise LoadError(f"{error}: {_last_error(captured.text())}") from error
+
+    def load(self, a: Attachment) -> int:
+        """Has the kernel verify a program; returns its descriptor.  Raises LoadError with the verifier's words."""
+        with _captured_stderr() as captured:
+            try:
+                return int(self.bpf.load_func(a.program.encode(), self._types[a.kind]).fd)
+            except Exception as error:
+                raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
+
+    def attach(self, a: Attachment) -> None:
+        """Attaches a loaded program; the clock waits for `start_clock`.  Raises LoadError."""
+        bpf, program, symbol = self.bpf, a.program.encode(), a.symbol.encode()
+        with _captured_stderr() as captured:
+            try:
+                if a.kind == "fentry":
+                    bpf.attach_kfunc(fn_name=program)
+                elif a.kind == "fexit":
+                    bpf.attach_kretfunc(fn_name=program)
+                elif a.kind == "kprobe":
+                    bpf.attach_kprobe(event=symbol, fn_name=program)
+                elif a.kind == "kretprobe":
+                    bpf.attach_kretprobe(event=symbol, fn_name=program)
+                elif a.kind == "tracepoint":
+                    bpf.attach_raw_tracepoint(tp=symbol, fn_name=program)
+            except Exception as error:
+                raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
+
+    def start_clock(self, a: Attachment, hz: int, cpu: int) -> None:
+        """Runs a program `hz` times a second on one CPU.  Raises an exception of bcc's."""
+        from bcc import PerfSWConfig, PerfType
+
+        self.bpf.attach_perf_event(
+            ev_type=PerfType.SOFTWARE,
+            ev_config=PerfSWConfig.CPU_CLOCK,
+            fn_name=a.program.encode(),
+            sample_freq=hz,
+            cpu=cpu,
+        )
+
+
 class Probes:
     """The attached probes.  `close` detaches everything; so does the end of the process."""
 
     def __init__(self, directory: str, plan: Dict[str, Any], facts: Facts, slots: int, cpus: int) -> None:
         self.attached: List[Attached] = []
-        self.missing: List[Missing] = []
+        self.slots = slots
         #: Seconds the steps took, and what was refused before a lesser kind was taken.
         self.startup: Dict[str, float] = {}
         self.refusals: Dict[str, str] = {}
-        self._bpf: Any = None
-        self._directory = directory
-        self.slots = slots
-        self._cpus = cpus
+        self._programs: Optional[Programs] = None
         refused: Set[Tuple[str, str]] = set()
         for left in reversed(range(ROUNDS)):
             resolved = resolve(plan, facts, frozenset(refused))
-            self._compile(resolved)
+            began = time.monotonic()
+            self._programs = Programs(directory, resolved, slots, cpus)
+            self._took("compile_s", began)
             failed = self._attach_all(resolved)
             refused |= failed
             if not failed or not left:
@@ -86,96 +155,57 @@ class Probes:
             for m in resolve(plan, facts, frozenset(refused)).missing
         ]
 
-    def _compile(self, resolved: Resolved) -> None:
-        os.environ["BCC_KERNEL_SOURCE"] = self._directory
-        from bcc import BPF
-
-        class Bpf(BPF):  # type: ignore[misc]
-            """bcc attaches functions with certain names by itself, all or nothing; we do it one by one."""
-
-            def _trace_autoload(self) -> None:
-                pass
-
-        flags = [f"-I{self._directory}", f"-DSLOTS={self.slots}", f"-DCPUS={self._cpus}"]
-        flags += [f"-DRING_PAGES={RING_PAGES}", f"-DWORK_ITEMS={WORK_ITEMS}"]
-        flags += [f"-D{name}={value:#x}ULL" for name, value in resolved.defines.items()]
-        text = joined(self._directory, "wgprof.h") + "\n".join(a.source for a in resolved.attachments) + "\n"
-        began = time.monotonic()
-        with _captured_stderr() as captured:
-            try:
-                self._bpf = Bpf(text=text.encode(), cflags=flags)
-            except Exception as error:
-                raise LoadError(f"{error}: {_last_error(captured.text())}") from error
-        self._took("compile_s", began)
-
     def _took(self, step: str, began: float) -> None:
         self.startup[step] = round(self.startup.get(step, 0.0) + time.monotonic() - began, 3)
 
     def _attach_all(self, resolved: Resolved) -> Set[Tuple[str, str]]:
+        """Loads all, then attaches all, so that counting begins everywhere at nearly the same time."""
+        programs = self._programs
+        assert programs is not None
         began = time.monotonic()
         failed: Set[Tuple[str, str]] = set()
+        loaded: List[Attached] = []
         for attachment in resolved.attachments:
-            with _captured_stderr() as captured:
-                try:
-                    fd = self._attach(attachment)
-                except Exception as error:
-                    self.refusals[attachment.point] = (
-                        f"{attachment.kind}: {error} {_last_error(captured.text())}".strip()
-                    )
-                    failed.add((attachment.point, attachment.kind))
-                    continue
-            self.attached.append(Attached(attachment, fd))
+            try:
+                loaded.append(Attached(attachment, programs.load(attachment)))
+            except LoadError as error:
+                failed.add(self._refuse(attachment, error))
+        for item in loaded:
+            try:
+                programs.attach(item.attachment)
+                self.attached.append(item)
+            except LoadError as error:
+                failed.add(self._refuse(item.attachment, error))
         self._took("attach_s", began)
         return failed
 
-    def _attach(self, a: Attachment) -> int:
-        from bcc import BPF
-
-        bpf, program = self._bpf, a.program.encode()
-        if a.kind == "fentry":
-            bpf.attach_kfunc(fn_name=program)
-        elif a.kind == "fexit":
-            bpf.attach_kretfunc(fn_name=program)
-        elif a.kind == "kprobe":
-            bpf.attach_kprobe(event=a.symbol.encode(), fn_name=program)
-        elif a.kind == "kretprobe":
-            bpf.attach_kretprobe(event=a.symbol.encode(), fn_name=program)
-        elif a.kind == "tracepoint":
-            bpf.attach_raw_tracepoint(tp=a.symbol.encode(), fn_name=program)
-        else:
-            # Attached by `start_clock`, when the frequency is known.
-            bpf.load_func(program, BPF.PERF_EVENT)
-        return int(bpf.funcs[program].fd)
+    def _refuse(self, attachment: Attachment, error: LoadError) -> Tuple[str, str]:
+        self.refusals[attachment.point] = f"{attachment.kind}: {error}"
+        return attachment.point, attachment.kind
 
     def start_clock(self, hz: int, cpu: int) -> None:
         """Starts sampling queue depths.  Raises an exception of bcc's if the machine has no perf events."""
-        from bcc import PerfSWConfig, PerfType
-
-        for attached in self.attached:
-            if attached.attachment.kind == "perf":
-                self._bpf.attach_perf_event(
-                    ev_type=PerfType.SOFTWARE,
-                    ev_config=PerfSWConfig.CPU_CLOCK,
-                    fn_name=attached.attachment.program.encode(),
-                    sample_freq=hz,
-                    cpu=cpu,
-                )
+        for item in self.attached:
+            if item.attachment.kind == "perf" and self._programs is not None:
+                self._programs.start_clock(item.attachment, hz, cpu)
 
     def map_fd(self, name: str) -> int:
         from bcc.libbcc import lib
 
-        return int(lib.bpf_table_fd(self._bpf.module, name.encode()))
+        assert self._programs is not None
+        return int(lib.bpf_table_fd(self._programs.bpf.module, name.encode()))
 
     def value_size(self, name: str) -> int:
         from bcc.libbcc import lib
 
-        return int(lib.bpf_table_leaf_size(self._bpf.module, name.encode()))
+        assert self._programs is not None
+        return int(lib.bpf_table_leaf_size(self._programs.bpf.module, name.encode()))
 
     def close(self) -> None:
-        if self._bpf is not None:
+        programs, self._programs = self._programs, None
+        if programs is not None:
             with contextlib.suppress(Exception):
-                self._bpf.cleanup()
-        self._bpf = None
+                programs.bpf.cleanup()
         self.attached = []
 
 
