@@ -55,7 +55,7 @@ def test_pipeline_has_a_lane_for_each_cpu_or_peer_and_marks_the_busiest(analysis
     assert sum(lane.startswith("tx.send —") for lane in lanes) == 2
     text = words(figure)
     assert "in parallel on 3 CPUs" in text
-    assert "one packet at a time for each of 2 peers" in text
+    assert "one packet at a time, 2 peers" in text
     marked = [shape for shape in figure.layout.shapes if shape.line.color == theme.ALERT]
     assert len(marked) == 2  # one stage in each direction
     assert text.count("busiest: caps that peer at") == 2
@@ -93,6 +93,14 @@ def test_packet_time_has_the_steps_in_order(analysis: Analysis) -> None:
     waits = {w.wait: w.mean_ns for w in analysis.waits if w.object is None}
     (drawn,) = (trace.x[0] for trace in figure.data if trace.name == "tx.send.wait")
     assert drawn == pytest.approx((waits["tx.send.wait"] or 0) / 1e3, abs=0.001)
+
+
+def test_packet_time_is_in_milliseconds_when_packets_wait_long(analysis: Analysis) -> None:
+    waits = [replace(w, mean_ns=50e6) for w in analysis.waits]
+    figure = packet_time(replace(analysis, waits=waits))
+    assert figure.layout.xaxis.title.text.endswith("ms")
+    assert {trace.x[0] for trace in figure.data if trace.name.endswith(".wait")} == {50.0}
+    assert packet_time(analysis).layout.xaxis.title.text.endswith("µs")
 
 
 def test_core_series_keeps_every_nanosecond(recording: InMemory) -> None:

@@ -98,7 +98,7 @@ def _stage(figure: go.Figure, analysis: Analysis, stage: Stage, *, left: float, 
     )
     many = len(_servers(analysis, stage.stage)) if serial else len(stage.cpus)
     if serial:
-        shape = "one packet at a time" + (f" for each of {many} peers" if many > 1 else "")
+        shape = "one packet at a time" + (f", {many} peers" if many > 1 else "")
     else:
         shape = f"in parallel on {many} CPUs" if many > 1 else "on one CPU"
     service = f"service {units.duration(stage.service_mean_ns)}, p99 {units.duration(stage.service_p99_ns)}"
