@@ -2,7 +2,6 @@
 
 import json
 import sys
-from typing import Optional
 
 sys.path.insert(0, "/payload/agent.pyz")
 
@@ -17,7 +16,7 @@ facts = kernel.gather_facts(plan, kernel.bcc_version())
 btf = read_btf(plan["module"])
 
 
-def offset(path: str) -> Optional[int]:
+def offset(path: str) -> int | None:
     try:
         return btf.offset(path)
     except BtfError:
