@@ -126,7 +126,8 @@ def shell(kernel: str, cpus: int, memory: int, tunnels: int) -> None:
         if tunnels:
             set_up_tunnels(machine, tunnels, False)
             note("try: ip netns exec wga wg show; ip netns exec wga ping -c 3 10.0.0.2")
-        attach(machine)
+        code = attach(machine)
+    sys.exit(code)
 
 
 @command.command(name="list")
@@ -163,8 +164,8 @@ def progress_on_stderr() -> Iterator[Report]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("lab image", total=1.0)
-        yield lambda line, done: bar.update(task, description=line, completed=done)
+        task = bar.add_task("lab image", total=1.0, visible=False)  # a sound image needs no bar
+        yield lambda line, done: bar.update(task, description=line, completed=done, visible=True)
 
 
 def _image(kernel: str) -> LabImage:

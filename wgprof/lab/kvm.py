@@ -31,15 +31,15 @@ def usable(image: LabImage, notify: Notify) -> bool:
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return False
     path = cache_dir() / "kvm.json"
-    circumstances = _circumstances(image)
-    known = _recall(path, circumstances)
-    if known is not None:
-        return known
-    notify("lab: trying whether KVM works (once after each restart of this machine)")
-    works = probe(image)
-    notify("lab: KVM works" if works else "lab: /dev/kvm is there but a kernel does not boot with it; emulating")
-    path.write_text(json.dumps({"circumstances": circumstances, "works": works}))
-    return works
+    known = _recall(path)
+    circumstances = f"{image.release} on {os.uname().release}"
+    if circumstances not in known:
+        notify("lab: trying whether KVM works (once after each restart of this machine)")
+        known[circumstances] = probe(image)
+        path.write_text(json.dumps({"boot": _boot_id(), "works": known}))
+        works = known[circumstances]
+        notify("lab: KVM works" if works else "lab: /dev/kvm is there but a kernel does not boot with it; emulating")
+    return known[circumstances]
 
 
 def probe(image: LabImage) -> bool:
@@ -78,14 +78,14 @@ def _watch(process: subprocess.Popen[bytes], log: Path) -> bool:
         time.sleep(0.1)
 
 
-def _circumstances(image: LabImage) -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {os.uname().release} {image.release}"
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _recall(path: Path, circumstances: str) -> bool | None:
+def _recall(path: Path) -> dict[str, bool]:
+    """The answers found since the host was started, by guest and host kernel."""
     try:
         value = json.loads(path.read_text())
-        return bool(value["works"]) if value["circumstances"] == circumstances else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {str(key): bool(works) for key, works in value["works"].items()} if value["boot"] == _boot_id() else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
