@@ -15,7 +15,7 @@ from wgprof.agent.accounts import Accounts
 from wgprof.agent.frames import PROTOCOL_VERSION, Kind, encode, encode_json
 from wgprof.agent.layout import BUCKETS, CELL_KINDS, COUNTERS, EVENT_STRIDE, KINDS
 from wgprof.agent.loader import RING_BYTES, Probes
-from wgprof.agent.runtime import Meter, program_statistics
+from wgprof.agent.runtime import Meter
 from wgprof.agent.sampling import Sampler
 
 AGENT_VERSION = "0.1.0"
@@ -73,9 +73,7 @@ class Recorder:
         self._states = maps.States(probes.map_fd("states"), self._cpus, probes.value_size("states"))
         self._ring = maps.Ring(probes.map_fd("events"), RING_BYTES)
         self._sampler = Sampler(int(request.get("sample", 0)))
-        self._meter = Meter()
-        self._metered_ns = 0
-        self._meter_since = 0
+        self._meter = Meter([item.fd for item in probes.attached])
         self._ticks = 0
         self._stop: Optional[str] = None
         self._interfaces: List[netns.Interface] = []
@@ -181,16 +179,8 @@ class Recorder:
         every = self._sampler.next(self._blocks.packets, now)
         if every:
             self._control.sample_every(every)
-        self._turn_meter(now)
-
-    def _turn_meter(self, now: int) -> None:
         self._ticks += 1
-        if self._meter_since:
-            self._meter.off()
-            self._metered_ns += now - self._meter_since
-            self._meter_since = 0
-        elif self._ticks % METER_EVERY == 0 and self._meter.on():
-            self._meter_since = now
+        self._meter.turn(on=self._ticks % METER_EVERY == 0)
 
     def _named(self, item: Dict[str, object]) -> Dict[str, object]:
         names = {i.namespace.inode: i.namespace.name for i in self._interfaces}
@@ -208,23 +198,20 @@ class Recorder:
             self._stream.log("warning", "module", "the wireguard module was unloaded")
 
     def _finish(self) -> None:
-        if self._meter_since:
-            self._metered_ns += time.monotonic_ns() - self._meter_since
-            self._meter.off()
+        statistics = self._meter.finish()
         self._control.sample_every(0)
         self._drain()
         rows = []
         for attached in self._probes.attached:
-            statistics = program_statistics(attached.fd)
-            a = attached.attachment
+            measured, a = statistics[attached.fd], attached.attachment
             rows.append(
                 {
                     "point": a.point,
                     "symbol": a.symbol,
                     "kind": a.kind,
-                    "runs": statistics.runs,
-                    "run_ns": statistics.run_ns,
-                    "misses": statistics.recursion_misses,
+                    "runs": measured.runs,
+                    "run_ns": measured.run_ns,
+                    "misses": measured.recursion_misses,
                     "error": "",
                     "affects": a.affects,
                 }
@@ -241,7 +228,7 @@ class Recorder:
                 "message": "",
                 "losses": losses,
                 "probes": rows + describe_missing(self._probes),
-                "bpf_stats_ns": self._metered_ns,
+                "bpf_stats_ns": self._meter.measured_ns,
                 "events": self._stream.event_bytes // EVENT_STRIDE,
             },
         )

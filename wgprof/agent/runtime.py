@@ -10,8 +10,9 @@ import ctypes
 import os
 import platform
 import struct
+import time
 from dataclasses import dataclass
-from typing import Optional
+from typing import Dict, List, Optional
 
 _NR_BPF = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), 321)
 _OBJ_GET_INFO_BY_FD = 15
@@ -27,6 +28,13 @@ class ProgramStatistics:
     runs: int
     run_ns: int
     recursion_misses: int
+
+    def since(self, before: "ProgramStatistics") -> "ProgramStatistics":
+        return ProgramStatistics(
+            self.runs - before.runs,
+            self.run_ns - before.run_ns,
+            self.recursion_misses - before.recursion_misses,
+        )
 
 
 def _bpf(command: int, attributes: bytes) -> int:
@@ -45,19 +53,46 @@ def program_statistics(fd: int) -> ProgramStatistics:
 
 
 class Meter:
-    """Switches the measuring of run time on and off; it costs two clock readings a run, so it is off mostly."""
+    """Has the kernel measure the run time of programs, for a part of the recording.
 
-    def __init__(self) -> None:
+    Measuring costs two clock readings a run, so it is off mostly.  Where an administrator has switched
+    it on for good (kernel.bpf_stats_enabled), it covers the whole recording.
+    """
+
+    def __init__(self, fds: List[int]) -> None:
+        self._fds = fds
         self._fd: Optional[int] = None
+        self._since_ns = 0
+        self.measured_ns = 0
+        self._always = _switched_on_for_good()
+        self._before = {fd: program_statistics(fd) for fd in fds}
+        if self._always:
+            self._since_ns = time.monotonic_ns()
 
-    def on(self) -> bool:
-        """False if the kernel cannot measure."""
-        if self._fd is None:
+    def turn(self, on: bool) -> None:
+        """Switches measuring on or off; does nothing if it is so already, or cannot be switched."""
+        if self._always or on == (self._fd is not None):
+            return
+        if on:
             fd = _bpf(_ENABLE_STATS, struct.pack("<I", 0))
-            self._fd = fd if fd >= 0 else None
-        return self._fd is not None
-
-    def off(self) -> None:
-        if self._fd is not None:
+            if fd >= 0:
+                self._fd, self._since_ns = fd, time.monotonic_ns()
+        elif self._fd is not None:
             os.close(self._fd)
             self._fd = None
+            self.measured_ns += time.monotonic_ns() - self._since_ns
+
+    def finish(self) -> Dict[int, ProgramStatistics]:
+        """Ends the measuring; what each program did meanwhile."""
+        self.turn(on=False)
+        if self._always:
+            self.measured_ns = time.monotonic_ns() - self._since_ns
+        return {fd: program_statistics(fd).since(self._before[fd]) for fd in self._fds}
+
+
+def _switched_on_for_good() -> bool:
+    try:
+        with open("/proc/sys/kernel/bpf_stats_enabled", encoding="ascii") as stream:
+            return stream.read().strip() == "1"
+    except OSError:
+        return False
