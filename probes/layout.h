@@ -37,7 +37,7 @@ enum { S_PACKETS, S_BYTES, S_SERVICE_NS, S_NESTED_NS, S_FAILED, S_CALLS };
 /* Counters of a work item or NAPI. */
 enum { X_EXECUTIONS, X_PACKETS, X_BUSY_NS, X_EMPTY, X_EMPTY_NS, X_WAKEUPS, X_DELAY_NS, X_DELAYED };
 /* Counters of arrivals at a queue. */
-enum { A_HANDOFFS, A_PACKETS, A_REFUSED, A_REFUSED_PACKETS, A_DEPTH_SUM, A_DEPTH_MAX };
+enum { A_HANDOFFS, A_PACKETS, A_REFUSED, A_REFUSED_PACKETS, A_DEPTH_SUM, A_DEPTH_MAX, A_OUTSIDE };
 /* Counters of depths seen by the clock. */
 enum { D_SAMPLES, D_DEPTH_SUM, D_DEPTH_MAX, D_OCCUPIED };
 /* Counters of softirqs: runs and time outside the stages. */

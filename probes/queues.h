@@ -178,6 +178,9 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 	if (accepted && depth)
 		depth--;
 	count_arrival(cell, handoff->packets, depth);
+	/* Keepalives, and what waited for a handshake, come from timers and work items. */
+	if (!(transmit ? state->xmit.start : state->receive.start))
+		cell->counter[A_OUTSIDE] += handoff->packets;
 	if (!accepted) {
 		count_refusal(cell, handoff->packets);
 		flags = EVENT_FAILED;

@@ -61,6 +61,23 @@ def test_one_packet_too_many_or_too_few_is_found(good: InMemory, stage: str, off
     assert all(stage in check.detail and abs(check.value or 0) == 1 for check in bad)
 
 
+@pytest.mark.parametrize(("queue", "stage"), [("tx-queue", "tx.stage"), ("rx-queue", "rx.receive")])
+def test_packets_from_elsewhere_are_told_apart(good: InMemory, queue: str, stage: str) -> None:
+    """Keepalives reach the queue without the stage: that balances only if they were counted as such."""
+
+    def arrive(outside: int) -> InMemory:
+        def edit(arrivals: pd.DataFrame) -> None:
+            row = first(arrivals, queue=queue, object=FIRST_PEER)
+            add(arrivals, row, packets=3, refused_packets=3, outside=outside)
+
+        return change(good, "arrivals", edit)
+
+    assert failed(arrive(3)) == []
+    (bad,) = failed(arrive(0), "conservation")
+    assert (bad.value, bad.bound) == (-3, 0)
+    assert bad.detail.startswith(stage)
+
+
 @pytest.mark.parametrize(
     ("queue", "stage", "owner"),
     [("tx-queue", "tx.encrypt", FIRST_PEER), ("rx-queue", "rx.decrypt", FIRST_PEER)],
@@ -70,10 +87,10 @@ def test_refused_packets_at_a_peer_queue_are_accounted_for(good: InMemory, queue
 
     def arrive(arrivals: pd.DataFrame) -> None:
         row = first(arrivals, queue=queue, object=owner)
-        add(arrivals, row, handoffs=7, packets=7, refused=7, refused_packets=7)
+        add(arrivals, row, handoffs=7, packets=7, refused=7, refused_packets=7, outside=7)
 
     def arrive_silently(arrivals: pd.DataFrame) -> None:
-        add(arrivals, first(arrivals, queue=queue, object=owner), packets=7)
+        add(arrivals, first(arrivals, queue=queue, object=owner), packets=7, outside=7)
 
     assert failed(change(good, "arrivals", arrive)) == []
     (bad,) = failed(change(good, "arrivals", arrive_silently), "conservation")
@@ -87,7 +104,7 @@ def test_packets_refused_at_the_ring_balance_over_the_device(good: InMemory) -> 
     def refuse(arrivals: pd.DataFrame) -> None:
         add(arrivals, first(arrivals, queue="decrypt-ring", object=DEVICE), refused_packets=5)
         for peer, share in ((FIRST_PEER, 2), (FIRST_PEER + 1, 3)):
-            add(arrivals, first(arrivals, queue="rx-queue", object=peer), packets=share)
+            add(arrivals, first(arrivals, queue="rx-queue", object=peer), packets=share, outside=share)
 
     def drop(stages: pd.DataFrame) -> None:
         for peer, share in ((FIRST_PEER, 2), (FIRST_PEER + 1, 3)):

@@ -84,7 +84,7 @@ class Conservation:
     def __init__(self, recording: Tables, names: Names) -> None:
         self._names = names
         self._stages = Totals(recording.table("stages"), "stage", ("packets", "failed"))
-        columns = ("handoffs", "packets", "refused_packets")
+        columns = ("handoffs", "packets", "refused_packets", "outside")
         self._arrivals = Totals(recording.table("arrivals"), "queue", columns)
         self._interfaces = recording.table("interfaces")
         intervals = recording.table("intervals").sort_values("t_ns")
@@ -142,7 +142,7 @@ class Conservation:
         return rows
 
     def _group(self, direction: str, label: str, peers: list[int], ring_refused: int) -> list[Balance]:
-        _, crypt, last = STAGES[direction]
+        first, crypt, last = STAGES[direction]
         queue = PEER_QUEUES[direction]
         met, middle, done = self._arrivals.of(queue, peers), self._stages.of(crypt, peers), self._stages.of(last, peers)
         accepted = met["packets"] - met["refused_packets"]
@@ -155,7 +155,11 @@ class Conservation:
         each = 1 if met["packets"] == met["handoffs"] else _MOST_SEGMENTS
         begin, end = (edge.in_flight(queue, peers, each) + edge.skew(queue, peers) for edge in self._edges)
         note = f"{ring_refused} refused at the {RINGS[direction]}" if ring_refused else ""
+        skew = sum(edge.skew(queue, peers) for edge in self._edges)
+        outside = f"{met['outside']} came by another way: keepalives and the like" if met["outside"] else ""
+        entered = self._stages.of(first, peers)["packets"]
         return [
+            Balance(label, f"{first} − {queue}", entered, met["packets"] - met["outside"], skew, skew, outside),
             Balance(label, f"{queue} − {crypt}", accepted, crypted + ring_refused, begin, end, note),
             Balance(label, f"{crypt} − {last}", handed_on, left, begin, end),
         ]

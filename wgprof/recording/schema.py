@@ -152,6 +152,7 @@ TABLES: tuple[Table, ...] = (
             Column("refused_packets", _I64, "packets in those"),
             Column("depth_sum", _I64, "sum over hand-offs of the depth they met"),
             Column("depth_max", _I64, "largest depth met since the recording began"),
+            Column("outside", _I64, "packets not from tx.stage or rx.receive: keepalives, what waited for a handshake"),
         ),
     ),
     Table(
