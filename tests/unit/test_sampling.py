@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +23,7 @@ def test_choice_keeps_to_the_budget_and_is_no_coarser_than_needed(rate: float) -
 
 def test_choices_divide_one_another() -> None:
     ladder = sorted({choose(10.0**exponent) for exponent in range(12)})
-    assert all(coarse % fine == 0 for fine, coarse in zip(ladder, ladder[1:], strict=False))
+    assert all(coarse % fine == 0 for fine, coarse in pairwise(ladder))
 
 
 def test_a_fixed_n_stays() -> None:
