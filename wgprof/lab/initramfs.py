@@ -81,7 +81,7 @@ def base_archive(read: Callable[[str], bytes], release: str) -> bytes:
     """
     modules = f"usr/lib/modules/{release}"
     order = load_order(read(f"{modules}/modules.dep").decode())
-    entries = [entry(name, _DIRECTORY | 0o755) for name in ("bin", "dev", "proc", "sys", "root", "modules", "guest")]
+    entries = [entry(name, _DIRECTORY | 0o755) for name in ("bin", "dev", "proc", "sys", "modules", "guest")]
     entries.append(entry("dev/console", _DEVICE | 0o600, device=(5, 1)))
     entries.append(file("bin/busybox", read("usr/bin/busybox")))
     names = []

@@ -2,6 +2,7 @@
 # First program of the lab's kernel, in the initial RAM disk: load the disk's drivers, mount it, go on there.
 # The last lines before an exit are what the host shows when a machine does not boot.
 bb=/bin/busybox
+$bb mkdir -p /disk
 $bb mount -t proc proc /proc
 $bb mount -t sysfs sys /sys
 $bb mount -t devtmpfs dev /dev
@@ -23,12 +24,12 @@ until [ -b "$root" ] || [ $tries -ge 50 ]; do
 	$bb usleep 100000
 	tries=$((tries + 1))
 done
-if ! $bb mount -t ext4 -o rw,noatime,nobarrier,noinit_itable "$root" /root; then
+if ! $bb mount -t ext4 -o rw,noatime,nobarrier,noinit_itable "$root" /disk; then
 	echo "wgprof lab: cannot mount $root"
 	exit 1
 fi
-$bb mount -t tmpfs run /root/run
-$bb mkdir -p /root/run/wgprof
-$bb cp /guest/init.sh /root/run/wgprof/init.sh
-for place in proc sys dev; do $bb mount -o move /$place /root/$place; done
-exec $bb switch_root /root /bin/sh /run/wgprof/init.sh
+$bb mount -t tmpfs run /disk/run
+$bb mkdir -p /disk/run/wgprof
+$bb cp /guest/init.sh /disk/run/wgprof/init.sh
+for place in proc sys dev; do $bb mount -o move /$place /disk/$place; done
+exec $bb switch_root /disk /bin/sh /run/wgprof/init.sh
