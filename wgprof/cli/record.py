@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from wgprof.errors import UsageError
+from wgprof.errors import UsageError, WgprofError
 from wgprof.recording.finish import Finished
 from wgprof.recording.part import SUFFIX
 from wgprof.recording.sizes import human_size
@@ -125,13 +125,19 @@ def _check_output(out: Path) -> None:
 
 def _run(session: Session) -> Finished:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if session.interrupted:
-            raise KeyboardInterrupt  # the second Ctrl-C does not wait
+        # Before there is anything to keep, and the second time, nobody wants to wait.
+        if session.interrupted or not session.recording:
+            raise KeyboardInterrupt
         session.interrupt()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return session.run()
+    except KeyboardInterrupt:
+        if not session.recording:
+            raise WgprofError("interrupted before anything was recorded", "No file was written.") from None
+        remedy = f"What was recorded is kept; finish it with `wgprof recover {session.part}`."
+        raise WgprofError("interrupted before the file was finished", remedy) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

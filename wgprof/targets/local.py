@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import asdict
@@ -67,9 +68,9 @@ class LocalTarget:
 
     def start(self, request: RecordRequest) -> AgentProcess:
         """Starts the agent.  Raises MachineError."""
-        become_root = _become_root()
         # Without bcc any Python will do: the agent itself says what is missing, by this distribution's name.
         python = python_with_bcc() or _PYTHONS[0]
+        become_root = _become_root(python)
         self._folder = tempfile.TemporaryDirectory(prefix="wgprof-agent-")
         agent = build_agent(Path(self._folder.name) / "agent.pyz")
         # root must be able to read it through sudo, whatever the umask.
@@ -82,8 +83,9 @@ class LocalTarget:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                # Ctrl-C is for the recorder, which then asks the agent to stop.
-                start_new_session=True,
+                # Ctrl-C is for the recorder, which then asks the agent to stop.  The terminal stays that of
+                # the recorder: sudo remembers by terminal who has given a password.
+                process_group=0,
             )
         except OSError as error:
             raise MachineError(f"the agent cannot be started: {error}", "Run wgprof doctor.") from error
@@ -97,26 +99,22 @@ class LocalTarget:
         return {}
 
     def last_words(self) -> str:
-        if self._errors is None:
+        """What the agent wrote to its standard error, and the signal that killed it."""
+        if self._errors is None or self._process is None:
             return ""
         self._errors.seek(0)
-        return self._errors.read(64 << 10).decode("utf-8", "replace").strip()
+        words = self._errors.read(64 << 10).decode("utf-8", "replace").strip()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(_GRACE_S)
+            if code < 0:
+                words += f"\nkilled by signal {-code} ({signal.strsignal(-code)})"
+        return words
 
     def close(self) -> None:
         """Ends the agent, should it still run; its probes go with it."""
         process, self._process = self._process, None
         if process is not None:
-            with contextlib.suppress(OSError):
-                if process.stdin:
-                    process.stdin.close()
-            try:
-                process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_GRACE_S)
-            if process.stdout:
-                process.stdout.close()
+            _end(process)
         if self._errors is not None:
             self._errors.close()
             self._errors = None
@@ -125,16 +123,36 @@ class LocalTarget:
             self._folder = None
 
 
-def _become_root() -> list[str]:
-    """Words in front of a command that has to run as root.  Raises MachineError if that is not possible."""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """First by the end of its input, then by signals."""
+    with contextlib.suppress(OSError):
+        if process.stdin:
+            process.stdin.close()
+    for harder in (process.terminate, process.kill, None):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+            break
+        with contextlib.suppress(PermissionError):  # root's, behind sudo; it ends when it next writes
+            if harder:
+                harder()
+    if process.returncode is not None and process.stdout:
+        # Not while it runs: the thread that reads from it holds the stream's lock.
+        process.stdout.close()
+
+
+def _become_root(python: str) -> list[str]:
+    """Words in front of a command that runs `python` as root.  Raises MachineError if that is not possible."""
     if os.geteuid() == 0:
         return []
     sudo = shutil.which("sudo")
     if sudo is None:
         raise MachineError("recording needs root, and there is no sudo here", "Run wgprof as root.")
+    without_asking = [sudo, "-n"]
+    if subprocess.run([*without_asking, python, "--version"], check=False, capture_output=True).returncode == 0:
+        return without_asking
     # Asks for the password on the terminal, if it has to; the agent itself must not.
     if subprocess.run([sudo, "-v"], check=False).returncode:
         raise MachineError(
             "recording needs root, and sudo refused", "Run wgprof as root, or as a user whom sudoers allows."
         )
-    return [sudo, "-n"]
+    return without_asking

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from wgprof.agent.frames import Frame, FrameError, Kind, encode_json, kind_of, open_frame, read_raw
+from wgprof.agent.frames import FrameError, Kind, encode_json, kind_of, open_frame, read_raw
 from wgprof.errors import MachineError, WgprofError
 from wgprof.recording.finish import Finished, finish_part
 from wgprof.recording.part import SUFFIX, PartWriter
@@ -22,8 +22,10 @@ from wgprof.targets.base import AgentProcess, RecordRequest, Target
 #: An agent that says nothing for so long is stuck; attaching takes its time on a slow machine.
 ATTACH_PATIENCE_S = 120.0
 TICK_PATIENCE_S = 30.0
-#: After being asked to stop.
+#: From being asked to stop until it has.
 STOP_PATIENCE_S = 15.0
+#: So soon a signal handler's word is heard.
+_POLL_S = 0.2
 _LAST_WORDS = 6
 
 
@@ -31,7 +33,7 @@ _LAST_WORDS = 6
 class Progress:
     """What is going on, for the user."""
 
-    phase: str  # "attaching", "recording", "finishing"
+    phase: str  # "starting", "attaching", "recording", "finishing"
     elapsed_s: float = 0.0
 
 
@@ -41,20 +43,27 @@ class Session:
     def __init__(
         self, target: Target, request: RecordRequest, out: Path, progress: Callable[[Progress], None], version: str
     ) -> None:
-        self.messages: list[str] = []  # what the agent logged as a warning or error
+        self.messages: list[str] = []  # what went wrong, and when
         self.interrupted = False
+        self.part = out.with_name(out.name + SUFFIX)
         self._target = target
         self._request = request
         self._out = out
-        self._part = out.with_name(out.name + SUFFIX)
         self._progress = progress
         self._version = version
-        self._agent: AgentProcess | None = None
+        self._began = 0.0  # when HELLO came
+        self._start_ns = 0  # the same moment on the agent's clock
+        self._stop_by = 0.0  # an agent asked to stop has to have stopped by then
+        self._death = ""
+
+    @property
+    def recording(self) -> bool:
+        """Whether there is anything to keep."""
+        return self._began > 0
 
     def interrupt(self) -> None:
         """Ask for an early end; what was recorded is kept."""
         self.interrupted = True
-        self._tell_agent_to_stop()
 
     def run(self) -> Finished:
         """Record, and finish the file.
@@ -62,115 +71,105 @@ class Session:
         Raises WgprofError: MachineError if the target cannot record; RecordingError, with what was kept,
         if the file could not be written.
         """
-        writer = PartWriter(self._part)
+        writer = PartWriter(self.part)
         try:
-            end = self._record(writer)
-        except BaseException:
-            writer.close()
-            if writer.frames <= 1:
-                self._part.unlink(missing_ok=True)
-            self._target.close()
-            raise
-        writer.close()
-        try:
+            with writer:
+                ended = self._record(writer)
             self._progress(Progress("finishing"))
             results = self._target.results()
+        except BaseException:
+            if not self.recording:
+                self.part.unlink(missing_ok=True)
+            raise
         finally:
             self._target.close()
         return finish_part(
-            self._part,
+            self.part,
             self._out,
             results,
             interrupted=self.interrupted,
-            end_reason="" if end else "agent died",
-            message="" if end else self._death,
+            end_reason="" if ended else "agent died",
+            message=self._death,
         )
 
     def _record(self, writer: PartWriter) -> bool:
         """Frames into the file until END; False if the agent died before."""
         self._progress(Progress("starting"))
-        self._agent = self._target.start(self._request)
-        writer.append(encode_json(Kind.REQUEST, 0, self._first_frame(self._agent)))
+        agent = self._target.start(self._request)
+        writer.append(encode_json(Kind.REQUEST, 0, self._first_frame(agent)))
         frames: queue.Queue[bytes | FrameError | None] = queue.Queue(maxsize=256)
-        threading.Thread(target=_pump, args=(self._agent.stdout, frames), daemon=True).start()
+        threading.Thread(target=_pump, args=(agent.stdout, frames), daemon=True).start()
         self._progress(Progress("attaching"))
-        started = 0.0
-        patience, asked_to_stop = ATTACH_PATIENCE_S, False
-        if self.interrupted:
-            raise KeyboardInterrupt
         while True:
-            if self.interrupted and not asked_to_stop:
-                if not started:
-                    raise KeyboardInterrupt
-                patience, asked_to_stop = STOP_PATIENCE_S, True
-                self._tell_agent_to_stop()
-            raw = self._next(frames, patience)
+            raw = self._next(agent, frames)
             if raw is None:
-                return self._died(started > 0)
-            writer_kind = kind_of(raw)
-            if writer_kind == Kind.END:
-                self._check_end(open_frame(raw), writer)
+                self._mourn()
+                return False
+            kind = kind_of(raw)
+            if kind == Kind.END and not self.recording:
+                raise _refusal(open_frame(raw).json())
             writer.append(raw)
-            if writer_kind == Kind.HELLO:
-                started = time.monotonic()
-                patience = TICK_PATIENCE_S
+            if kind == Kind.HELLO:
+                self._start_ns = int(open_frame(raw).json().get("start_ns", 0))
+                self._began = time.monotonic()
                 self._target.recording_started()
-            elif writer_kind == Kind.LOG:
-                self._take_note(open_frame(raw))
-            elif writer_kind == Kind.END:
+            elif kind == Kind.LOG:
+                self._take_note(open_frame(raw).json())
+            elif kind == Kind.END:
+                self._take_leave(open_frame(raw).json())
                 return True
-            if started:
-                self._progress(Progress("recording", time.monotonic() - started))
+            if self.recording:
+                self._progress(Progress("recording", time.monotonic() - self._began))
 
-    def _next(self, frames: queue.Queue[bytes | FrameError | None], patience: float) -> bytes | None:
+    def _next(self, agent: AgentProcess, frames: queue.Queue[bytes | FrameError | None]) -> bytes | None:
         """The next frame; None when the agent has gone, or has to be given up."""
-        deadline = time.monotonic() + patience
+        since = time.monotonic()
+        patience = TICK_PATIENCE_S if self.recording else ATTACH_PATIENCE_S
         while True:
+            if self.interrupted and not self._stop_by:
+                self._stop_by = time.monotonic() + STOP_PATIENCE_S
+                _tell_to_stop(agent)
             try:
-                # Short waits, so that a signal handler's word is heard.
-                item = frames.get(timeout=0.2)
+                item = frames.get(timeout=_POLL_S)
             except queue.Empty:
-                if time.monotonic() > deadline:
-                    self._death = f"the agent said nothing for {patience:.0f} s"
-                    return None
-                if self.interrupted and patience != STOP_PATIENCE_S:
-                    self._tell_agent_to_stop()
-                    deadline = min(deadline, time.monotonic() + STOP_PATIENCE_S)
-                    patience = STOP_PATIENCE_S
-                continue
+                item = b""
             if isinstance(item, FrameError):
                 self._death = f"the agent's stream broke off: {item}"
                 return None
             if item is None:
                 self._death = "the agent died"
-            return item
+                return None
+            now = time.monotonic()
+            if self._stop_by and now > self._stop_by:
+                self._death = f"the agent did not stop within {STOP_PATIENCE_S:.0f} s"
+                return None
+            if item:
+                return item
+            if now > since + patience:
+                self._death = f"the agent said nothing for {patience:.0f} s"
+                return None
 
-    def _died(self, recording: bool) -> bool:
-        words = self._target.last_words().splitlines()[-_LAST_WORDS:]
-        self._death = "; ".join([self._death, *(f"it said: {line.strip()}" for line in words if line.strip())])
-        if not recording:
+    def _mourn(self) -> None:
+        """Add the agent's last words to its death.  Raises MachineError if nothing was recorded."""
+        words = last_words(self._target.last_words())
+        self._death += f"; it said: {words}" if words else ""
+        if not self.recording:
             raise MachineError(self._death, "Run `wgprof doctor`: it says what is missing.")
-        self.messages.append(self._death)
-        return False
+        self.messages.append(f"after {time.monotonic() - self._began:.1f} s: {self._death}")
 
-    def _check_end(self, frame: Frame, writer: PartWriter) -> None:
-        """An END that says the recording never began is an error for the user, not a recording."""
-        end = frame.json()
-        if end.get("reason") == "error":
-            error = WgprofError(str(end.get("message", "the agent failed")), str(end.get("remedy", "")))
-            error.exit_code = int(end.get("exit_code", 1))
-            raise error
-
-    def _take_note(self, frame: Frame) -> None:
-        note = frame.json()
+    def _take_note(self, note: dict[str, Any]) -> None:
         if note.get("level") in ("warning", "error"):
-            self.messages.append(str(note.get("message", "")))
+            self._note(str(note.get("message", "")), int(note.get("t_ns", 0)))
 
-    def _tell_agent_to_stop(self) -> None:
-        if self._agent is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._agent.stdin.write(json.dumps({"stop": True}).encode() + b"\n")
-                self._agent.stdin.flush()
+    def _take_leave(self, end: dict[str, Any]) -> None:
+        """Say why, if the agent ended before its time and nobody here asked it to."""
+        if end.get("reason") != "duration" and not self.interrupted:
+            reason = str(end.get("message") or end.get("reason", ""))
+            self._note(f"the agent ended the recording early ({reason})", int(end.get("t_ns", 0)))
+
+    def _note(self, message: str, t_ns: int) -> None:
+        when = f"after {max(0, t_ns - self._start_ns) / 1e9:.1f} s: " if self._start_ns and t_ns else ""
+        self.messages.append(when + message)
 
     def _first_frame(self, agent: AgentProcess) -> dict[str, object]:
         return {
@@ -180,7 +179,26 @@ class Session:
             "target": agent.description,
         }
 
-    _death = ""
+
+def last_words(text: str) -> str:
+    """A dead agent's standard error on one line; of a Python traceback only what it says in the end."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    if any(line.startswith("Traceback ") for line in lines):
+        lines = [line for line in lines if not line.startswith((" ", "Traceback "))]
+    return "; ".join(line.strip() for line in lines[-_LAST_WORDS:])
+
+
+def _refusal(end: dict[str, Any]) -> WgprofError:
+    """An END in place of a HELLO: why nothing can be recorded, in the agent's words."""
+    error = WgprofError(str(end.get("message") or "the agent failed"), str(end.get("remedy", "")))
+    error.exit_code = int(end.get("exit_code", 1))
+    return error
+
+
+def _tell_to_stop(agent: AgentProcess) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        agent.stdin.write(json.dumps({"stop": True}).encode() + b"\n")
+        agent.stdin.flush()
 
 
 def _pump(stream: IO[bytes], frames: queue.Queue[bytes | FrameError | None]) -> None:
