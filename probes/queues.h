@@ -44,7 +44,15 @@ INLINE void count_moved(struct cpu_state *state, u32 packets)
 		state->workers[(index - 1) & (WORKERS - 1)].packets += packets;
 }
 
-/* Depth of a ptr_ring; QUEUE_LIMIT exactly when the next produce will fail. */
+INLINE bool ring_slot_taken(u64 ring, u32 slot)
+{
+	return read64(read64(ring + OFF_RING_QUEUE) + 8ULL * (slot & (QUEUE_LIMIT - 1))) != 0;
+}
+
+/*
+ * Depth of a ptr_ring; QUEUE_LIMIT exactly when the next produce will fail.  The producer fills a
+ * slot before it moves on, so one slot that is taken does not make an empty-looking ring full.
+ */
 INLINE u32 ring_depth(u64 ring)
 {
 	u32 producer = read32(ring + OFF_RING_PRODUCER);
@@ -53,7 +61,7 @@ INLINE u32 ring_depth(u64 ring)
 
 	if (depth && depth < RING_NEARLY_FULL)
 		return depth;
-	if (read64(read64(ring + OFF_RING_QUEUE) + 8ULL * (producer & (QUEUE_LIMIT - 1))))
+	if (ring_slot_taken(ring, producer) && (depth || ring_slot_taken(ring, producer + 1)))
 		return QUEUE_LIMIT;
 	return depth;
 }

@@ -1,7 +1,8 @@
 """Lab tests: one boot shared by all who can share it, and one repetition when the emulator, not a number, failed.
 
-A test takes `lab_machine` (booted, shared: leave it as you found it), `lab_free` (nobody else's
-machine is running: for tests that boot their own, `wgprof record` included), or `lab_image`.
+A test takes `lab_machine` (booted, shared: leave it as you found it), `gateway` (the same, with wgprof
+installed and a tunnel), `lab_free` (nobody else's machine is running: for tests that boot their own,
+`wgprof record` included), or `lab_image`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
 
+from tests.support.gateway import Gateway
+from tests.support.wheels import WheelsMissing, wheel_folder
 from wgprof.errors import MachineError
 from wgprof.lab.image import LabImage, ensure_image
 from wgprof.lab.machine import EmulatorFailure, Machine
+from wgprof.targets.zipapp import build_agent
 
 #: Another lab on this machine may be busy with a whole test run.
 LAB_WAIT_S = "900"
@@ -27,14 +32,23 @@ def say(line: str) -> None:
 
 
 class SharedLab:
-    """The machine that tests share; it is booted when first asked for, and again after `free`."""
+    """The machine that tests share, plain or as a gateway; it is booted when first asked for, and again after `free`."""
 
     def __init__(self, image: LabImage) -> None:
         self._image = image
         self._machine: Machine | None = None
+        self._gateway: Gateway | None = None
+
+    def gateway(self, wheels: Path) -> Gateway:
+        if self._gateway is None or not self._gateway.machine.alive:
+            self.free()
+            gateway = Gateway(self._image, wheels, build_agent(wheels.with_name("agent.pyz")), say)
+            gateway.boot()
+            self._machine, self._gateway = gateway.machine, gateway
+        return self._gateway
 
     def machine(self) -> Machine:
-        if self._machine is None or not self._machine.alive:
+        if self._gateway is not None or self._machine is None or not self._machine.alive:
             self.free()
             machine = Machine(self._image, notify=say)
             machine.boot()
@@ -44,7 +58,7 @@ class SharedLab:
     def free(self) -> None:
         if self._machine is not None:
             self._machine.close()
-            self._machine = None
+        self._machine = self._gateway = None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,6 +92,23 @@ def shared_lab(lab_image: LabImage) -> Iterator[SharedLab]:
 def lab_machine(shared_lab: SharedLab) -> Machine:
     """A booted machine, shared with other tests."""
     return shared_lab.machine()
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with wgprof's wheel and all it needs."""
+    try:
+        return wheel_folder(tmp_path_factory.mktemp("gateway") / "wheels")
+    except WheelsMissing as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"{error}. Needs a package index once.")
+
+
+@pytest.fixture
+def gateway(shared_lab: SharedLab, wheels: Path) -> Gateway:
+    """A machine with wgprof installed and a tunnel, shared with other tests."""
+    return shared_lab.gateway(wheels)
 
 
 @pytest.fixture
