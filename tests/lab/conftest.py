@@ -32,7 +32,7 @@ def say(line: str) -> None:
 
 
 class SharedLab:
-    """The machine that tests share, plain or as a gateway; it is booted when first asked for, and again after `free`."""
+    """The machine that tests share, plain or as a gateway; booted when first asked for, and again after `free`."""
 
     def __init__(self, image: LabImage) -> None:
         self._image = image
