@@ -37,5 +37,6 @@ def captured_facts(kernel: str, **changes: Any) -> Facts:
         "module_fentry": values["module_fentry"],
         "kernel_fentry": values["kernel_fentry"],
         "kprobes": values["kprobes"],
+        "preemptible": values["preemptible"],
     }
     return Facts(**{**facts, **changes})

@@ -44,6 +44,7 @@ print(
             "module_fentry": facts.module_fentry,
             "kernel_fentry": facts.kernel_fentry,
             "kprobes": facts.kprobes,
+            "preemptible": facts.preemptible,
         },
         indent=1,
     )

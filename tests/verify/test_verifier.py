@@ -48,7 +48,7 @@ def test_kprobe_programs_pass_the_verifier(kernel: str) -> None:
 @pytest.mark.parametrize("kernel", ("6.12", "7.2"))
 def test_fentry_programs_compile(kernel: str) -> None:
     programs = verify(kernel)
-    assert {row["kind"] for row in programs.values()} == {"fentry", "fexit", "tracepoint", "perf"}
+    assert {"fentry", "fexit", "tracepoint", "perf"} <= {row["kind"] for row in programs.values()}
 
 
 def test_many_cpus_and_few_slots_pass_as_well() -> None:

@@ -67,6 +67,19 @@ def has_kprobes() -> bool:
     )
 
 
+def is_preemptible() -> bool:
+    """Whether tasks can be switched inside the kernel.
+
+    Of `none voluntary (full) lazy` the one in brackets holds; a kernel built without the choice says
+    so in its version.  Unknown counts as no: what is lost by that is counted.
+    """
+    modes = read_text("/sys/kernel/debug/sched/preempt")
+    if modes:
+        return "(full)" in modes or "(lazy)" in modes
+    words = platform.version().split()
+    return "PREEMPT" in words or "PREEMPT_RT" in words or "PREEMPT_LAZY" in words
+
+
 def bcc_version() -> str:
     """Raises ImportError."""
     import bcc
@@ -121,6 +134,7 @@ def gather_facts(plan: Dict[str, Any], bcc: str) -> Facts:
         module_fentry=modern,
         kernel_fentry=modern,
         kprobes=has_kprobes(),
+        preemptible=is_preemptible(),
     )
 
 

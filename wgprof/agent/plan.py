@@ -30,7 +30,8 @@ class Facts:
     module_fentry: bool  # bcc can attach fentry and fexit to a module's functions
     kernel_fentry: bool  # and to the kernel's own
     kprobes: bool  # the kernel has kprobes
-    raw_tracepoints: bool = True
+    #: The kernel may switch tasks in the middle of kernel code (preempt=full or lazy).
+    preemptible: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
         reasons: List[str] = []
         attachment = None
         for function in entry["functions"]:
-            for kind in entry["kinds"]:
+            for kind in _kinds(entry, facts):
                 if (entry["point"], kind) in refused:
                     reasons.append(f"{kind} was refused")
                     continue
@@ -146,6 +147,18 @@ def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
     return defines
 
 
+def _kinds(entry: Dict[str, Any], facts: Facts) -> List[str]:
+    """The kinds to try, best first.
+
+    A BPF program that is interrupted inside fentry or fexit by another task that comes to the same
+    program is skipped there (recursion_misses): on a preemptible kernel kprobes lose nothing.
+    """
+    kinds: List[str] = entry["kinds"]
+    if facts.preemptible and entry.get("preemptible"):
+        return sorted(kinds, key=lambda kind: kind in ("fentry", "fexit"))
+    return kinds
+
+
 def _candidate(
     entry: Dict[str, Any], kind: str, function: str, module: str, affects: str, facts: Facts
 ) -> Tuple[Optional[Attachment], str]:
@@ -159,7 +172,7 @@ def _candidate(
     if kind == "perf":
         return made(function, program, f"CLOCK({program}, {handler})")
     if kind == "tracepoint":
-        if not facts.raw_tracepoints or function not in facts.tracepoints:
+        if function not in facts.tracepoints:
             return None, f"no tracepoint {function}"
         return made(function, program, f"TRACEPOINT({program}, {handler}, {entry['argument_index']})")
     if kind in ("fentry", "fexit"):
