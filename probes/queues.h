@@ -135,28 +135,40 @@ INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 	return 0;
 }
 
-/* One event for each sampled packet of a hand-off, so that every journey has its beginning. */
-INLINE void emit_handoff(struct cpu_state *state, u32 cpu, struct handoff *handoff, bool transmit, u8 flags)
-{
-	u32 zero = 0, i;
-	struct control *c = control.lookup(&zero);
-	u64 start, nonce, every, end = handoff->nonce + handoff->packets;
-	struct step step = {};
+/* The sampled packets of a hand-off: the first one's nonce and every how many another follows. */
+struct sampled {
+	u64 nonce, every, end, at;	/* at: when the hand-off was on the peer's queue; 0 if none is sampled */
+};
 
+INLINE void find_sampled(struct sampled *sampled, const struct handoff *handoff)
+{
+	u32 zero = 0;
+	struct control *c = control.lookup(&zero);
+
+	sampled->at = 0;
 	if (!c || !c->sample_every)
 		return;
-	every = c->sample_every;
-	nonce = (handoff->nonce + every - 1) / every * every;
-	if (nonce >= end)
-		return;
-	start = transmit ? state->xmit.start : state->receive.start;
-	step.end = now_ns();
-	step.service = start ? step.end - start : 0;
-	step.key = handoff->key;
-	step.slot = handoff->slot;
-	step.packets = handoff->packets;
-	step.point = transmit ? POINT_STAGE : POINT_RECEIVE;
-	for (i = 0; i < SAMPLED_IN_HANDOFF && nonce < end; i++, nonce += every) {
+	sampled->every = c->sample_every;
+	sampled->end = handoff->nonce + handoff->packets;
+	sampled->nonce = (handoff->nonce + sampled->every - 1) / sampled->every * sampled->every;
+	if (sampled->nonce < sampled->end)
+		sampled->at = now_ns();
+}
+
+/* One event for each, so that every journey has its beginning. */
+INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff *handoff, bool transmit, u8 flags,
+			 const struct sampled *sampled)
+{
+	u64 start = transmit ? state->xmit.start : state->receive.start;
+	u64 nonce = sampled->nonce;
+	struct step step = {
+		.end = sampled->at, .service = start ? sampled->at - start : 0,
+		.key = handoff->key, .slot = handoff->slot, .packets = handoff->packets,
+		.point = transmit ? POINT_STAGE : POINT_RECEIVE,
+	};
+	u32 i;
+
+	for (i = 0; i < SAMPLED_IN_HANDOFF && nonce < sampled->end; i++, nonce += sampled->every) {
 		step.nonce = nonce;
 		step.flags = flags | (nonce == handoff->nonce ? EVENT_HEAD : 0);
 		emit(state, cpu, &step);
@@ -171,11 +183,13 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 			  bool typed)
 {
 	struct block *block, *device_block;
+	struct sampled sampled = {};
 	struct object *object;
 	struct cell *cell;
 	u32 depth;
 	u8 flags = 0;
 
+	find_sampled(&sampled, handoff);
 	handoff->skb = 0;
 	block = block_of(handoff->slot, cpu);
 	if (!block)
@@ -206,7 +220,8 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 		flags = EVENT_FAILED;
 	}
 out:
-	emit_handoff(state, cpu, handoff, transmit, flags);
+	if (sampled.at)
+		emit_handoff(state, cpu, handoff, transmit, flags, &sampled);
 	return 0;
 }
 

@@ -98,7 +98,7 @@ class Recorder:
         interval_ns = int(self._request.get("interval_ms", 100)) * 1_000_000
         online = kernel.online_cpus()
         try:
-            self._probes.start_clock(int(self._request.get("depth_hz", 199)), online[0])
+            self._probes.start_clock(int(self._request.get("depth_hz", 397)), online[0])
         except Exception as error:
             self._stream.log("warning", "probe", f"queue depths cannot be sampled on a clock: {error}")
         self._control.sample_every(self._sampler.every)

@@ -14,7 +14,7 @@ class RecordRequest:
     interfaces: tuple[str, ...] = ()  # empty: all WireGuard interfaces
     interval_ms: int = 100
     sample: int = 0  # journeys: every Nth nonce; 0 chooses by event budget
-    depth_hz: int = 199  # clock sampling of queue depths
+    depth_hz: int = 397  # clock sampling of queue depths
     compress: bool = False  # compress frames on the wire (ssh)
 
 
