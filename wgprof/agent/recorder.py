@@ -155,10 +155,11 @@ class Recorder:
 
     def _tick(self, late_ns: int) -> None:
         now = time.monotonic_ns()
-        news = self._objects.news()
+        news = [self._named(item) for item in self._objects.news()]
         for item in news:
             if item["gone"]:
-                self._stream.log("warning", "peer", f"a peer of {item['name']} was removed")
+                where = _label(str(item["name"]), str(item["netns_name"]))
+                self._stream.log("warning", "peer", f"a peer of {where} was removed")
         cells = self._blocks.changed(self._objects.slots)
         interfaces = self._counters.read()
         self._note_vanished(interfaces)
@@ -170,7 +171,7 @@ class Recorder:
             "cpu": self._accounts.cpu_times(),
             "softirqs": self._accounts.softirqs(),
             "interfaces": interfaces,
-            "objects": [self._named(item) for item in news],
+            "objects": news,
             "losses": self._states.losses(),
             "event_bytes": self._stream.event_bytes,
         }
@@ -189,7 +190,7 @@ class Recorder:
     def _note_vanished(self, rows: List[List[object]]) -> None:
         present = {(row[0], row[1]) for row in rows}
         for interface in self._interfaces:
-            label = f"{interface.namespace.name or 'this namespace'}/{interface.name}"
+            label = _label(interface.name, interface.namespace.name)
             if (interface.namespace.inode, interface.name) not in present and label not in self._gone:
                 self._gone.add(label)
                 self._stream.log("warning", "interface", f"interface {label} went away")
@@ -232,6 +233,11 @@ class Recorder:
                 "events": self._stream.event_bytes // EVENT_STRIDE,
             },
         )
+
+
+def _label(interface: str, namespace: str) -> str:
+    """The name of an interface as every view gives it."""
+    return f"{interface}@{namespace}" if namespace else interface
 
 
 def describe_missing(probes: Probes) -> List[Dict[str, Any]]:
