@@ -81,9 +81,13 @@ def is_preemptible() -> bool:
 
 
 def bcc_version() -> str:
-    """Raises ImportError."""
-    import bcc
-
+    """Raises ImportError, also for what is called bcc and is another package, or lacks its library."""
+    try:
+        import bcc
+        from bcc import BPF
+    except OSError as error:
+        raise ImportError(str(error)) from error
+    assert BPF
     return str(bcc.__version__)
 
 

@@ -91,7 +91,7 @@ def command(
     notes = Console(stderr=True, highlight=False)
 
     def notify(line: str) -> None:
-        notes.print(line, markup=False)
+        notes.print(line, markup=False, soft_wrap=True)
 
     chosen = choose_target(target, LabSettings(**given), notify)  # type: ignore[arg-type]
     if given and chosen.name != "lab":
@@ -201,5 +201,5 @@ class _Display:
             self._bar.update(self._task, description=words)
             if self._bar.disable and self._phase != "starting":
                 seconds = f" for {self._duration_s:g} s" if self._phase == "recording" else ""
-                self._console.print(f"{words}{seconds} ..", markup=False)
+                self._console.print(f"{words}{seconds} ..", markup=False, soft_wrap=True)
         self._bar.update(self._task, completed=min(progress.elapsed_s, self._duration_s))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -33,11 +34,12 @@ def wireguard_interfaces() -> list[str]:
     return found
 
 
+@functools.cache
 def python_with_bcc() -> str | None:
-    """A Python that can import bcc."""
+    """A Python that can import bcc, and not another package of that name."""
     for python in _PYTHONS:
         if Path(python).exists():
-            done = subprocess.run([python, "-c", "import bcc"], check=False, capture_output=True)
+            done = subprocess.run([python, "-c", "from bcc import BPF"], check=False, capture_output=True)
             if done.returncode == 0:
                 return python
     return None
