@@ -92,6 +92,9 @@ class Scripted:
     def last_words(self) -> str:
         return self._words
 
+    def never_recorded(self, sentence: str) -> MachineError:
+        return MachineError(sentence, "doctor")
+
     def close(self) -> None:
         self.closed += 1
         for end in self._ends:

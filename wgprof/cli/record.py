@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -15,15 +16,17 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from wgprof.errors import UsageError, WgprofError
+from wgprof.lab.machine import EmulatorFailure
 from wgprof.recording.finish import Finished
 from wgprof.recording.part import SUFFIX
 from wgprof.recording.sizes import human_size
-from wgprof.targets.base import RecordRequest
+from wgprof.targets.base import RecordRequest, Target
 from wgprof.targets.choose import choose_target
 from wgprof.targets.lab import LabSettings
 from wgprof.targets.session import Progress, Session, default_name
 
 EXIT_INTERRUPTED = 4
+LAB_ATTEMPTS = 2
 _JSON_VERSION = 1
 _LONGEST_S = 86_400.0
 
@@ -99,15 +102,29 @@ def command(
     out = output or default_name(chosen.name)
     _check_output(out)
     request = RecordRequest(duration_s=duration, interfaces=interfaces, interval_ms=interval, sample=sample)
-    with _Display(notes, duration) as display:
-        session = Session(chosen, request, out, display.show, version("wgprof"))
-        finished = _run(session)
+    session, finished = _record(chosen, request, out, notes, notify)
     for message in session.messages:
         notify(f"note: {message}")
     _report(finished, session.interrupted, as_json)
     if not finished.complete and not session.interrupted:
         return 1
     return EXIT_INTERRUPTED if session.interrupted else 0
+
+
+def _record(
+    target: Target, request: RecordRequest, out: Path, notes: Console, notify: Callable[[str], None]
+) -> tuple[Session, Finished]:
+    """Record; a lab whose emulator failed before anything was recorded is started again."""
+    for left in reversed(range(LAB_ATTEMPTS)):
+        try:
+            with _Display(notes, request.duration_s) as display:
+                session = Session(target, request, out, display.show, version("wgprof"))
+                return session, _run(session)
+        except EmulatorFailure as failure:
+            if not left:
+                raise
+            notify(f"{failure.sentence}; trying again")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _check_lab(given: dict[str, object]) -> None:

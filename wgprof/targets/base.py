@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import IO, Protocol
 
+from wgprof.errors import MachineError
+
 
 @dataclass(frozen=True)
 class RecordRequest:
@@ -37,8 +39,9 @@ class Target(Protocol):
     the place cannot run one.  `recording_started` is called once, when the agent's HELLO has
     arrived and everything is attached: the lab then starts its traffic.  `results` is asked after
     END, for the manifest (the lab: goodput at the receiver).  `last_words` is what an agent that
-    died said (its stderr; in the lab also the console).  `close` undoes everything, also after
-    a failed start.
+    died said (its stderr; in the lab also the console); `never_recorded` is the error for one that
+    died before its HELLO.  `close` undoes everything, also after a failed start; then `start` may be
+    called again.
     """
 
     name: str
@@ -50,5 +53,7 @@ class Target(Protocol):
     def results(self) -> dict[str, object]: ...
 
     def last_words(self) -> str: ...
+
+    def never_recorded(self, sentence: str) -> MachineError: ...
 
     def close(self) -> None: ...

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wgprof.errors import MachineError
 from wgprof.lab.image import LabImage, ensure_image
-from wgprof.lab.machine import Machine, host_cores
+from wgprof.lab.machine import EmulatorFailure, Machine, host_cores
 from wgprof.lab.qemu import MachineSettings, require_qemu
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
 from wgprof.lab.workload import Traffic, check_tunnels, set_up_tunnels, summary, traffic_seconds, workload_named
@@ -114,6 +114,11 @@ class LabTarget:
             return self.machine.agent_errors()
         except MachineError as error:
             return f"{error.sentence}\n{error.remedy}"
+
+    def never_recorded(self, sentence: str) -> MachineError:
+        if self.machine is not None and not self.machine.alive:
+            return EmulatorFailure(sentence, "Record again; the emulator fails now and then.")
+        return MachineError(sentence, "Run `wgprof doctor --target lab`.")
 
     def close(self) -> None:
         self._resources.close()

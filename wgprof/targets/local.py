@@ -112,6 +112,9 @@ class LocalTarget:
                 words += f"\nkilled by signal {-code} ({signal.strsignal(-code)})"
         return words
 
+    def never_recorded(self, sentence: str) -> MachineError:
+        return MachineError(sentence, "Run `wgprof doctor`: it says what is missing.")
+
     def close(self) -> None:
         """Ends the agent, should it still run; its probes go with it."""
         process, self._process = self._process, None

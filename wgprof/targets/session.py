@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from wgprof.agent.frames import FrameError, Kind, encode_json, kind_of, open_frame, read_raw
-from wgprof.errors import MachineError, WgprofError
+from wgprof.errors import WgprofError
 from wgprof.recording.finish import Finished, finish_part
 from wgprof.recording.part import SUFFIX, PartWriter
 from wgprof.targets.base import AgentProcess, RecordRequest, Target
@@ -154,7 +154,7 @@ class Session:
         words = last_words(self._target.last_words())
         self._death += f"; it said: {words}" if words else ""
         if not self.recording:
-            raise MachineError(self._death, "Run `wgprof doctor`: it says what is missing.")
+            raise self._target.never_recorded(self._death)
         self.messages.append(f"after {time.monotonic() - self._began:.1f} s: {self._death}")
 
     def _take_note(self, note: dict[str, Any]) -> None:

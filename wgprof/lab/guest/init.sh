@@ -19,6 +19,9 @@ hostname wgprof-lab
 # is patched under a running CPU (its "lock pages before translation" came later), and the guest panics: never
 # switch the key while packets flow, have it on from the start.
 echo 1 >/proc/sys/kernel/bpf_stats_enabled
+# Likewise the key that is switched when the random numbers are ready: before anything else runs.
+modprobe virtio_rng
+timeout 10 head -c 1 /dev/random >/dev/null
 if ! [ -e /sys/class/virtio-ports ]; then modprobe virtio_console; fi
 
 # tar stops at the end of the archive, whatever the size of the drive
