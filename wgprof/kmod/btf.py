@@ -21,14 +21,19 @@ def ensure_btf(environment: Environment, module: Path) -> None:
     """Add type information to `module` (a file inside the environment) if the build left it out."""
     if has_btf(module):
         return
-    base = module.parent / "vmlinux.btf-base"
+    base, types = module.parent / "vmlinux.btf-base", module.parent / "module.btf"
     base.write_bytes(_kernel(environment))
     inside = environment.inside
-    result = environment.run(["pahole", "-J", "--btf_base", str(inside(base)), str(inside(module))])
+    # Written apart and added by us: pahole would call llvm-objcopy, which nobody has installed.
+    encode = ["pahole", "-J", "--btf_base", str(inside(base)), f"--btf_encode_detached={inside(types)}"]
+    add = ["objcopy", "--add-section", f".BTF={inside(types)}"]
+    for command in (encode, add):
+        result = environment.run([*command, str(inside(module))])
+        if result.returncode:
+            said = (result.stderr.strip().splitlines() or [f"{command[0]} said nothing"])[-1]
+            raise BtfError(f"the module's type information could not be made: {said}", "Install dwarves 1.24 or newer.")
     base.unlink()
-    if result.returncode or not has_btf(module):
-        said = (result.stderr.strip().splitlines() or ["pahole said nothing"])[-1]
-        raise BtfError(f"the module's type information could not be made: {said}", "Install dwarves 1.24 or newer.")
+    types.unlink()
 
 
 def _kernel(environment: Environment) -> bytes:

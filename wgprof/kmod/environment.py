@@ -45,7 +45,7 @@ class Environment:
     def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         """Run a program inside.  Never raises for its exit code."""
         prefix = [] if self.is_host else chroot.enter(self.root)
-        environment = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+        environment = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/"}
         return subprocess.run(
             [*prefix, *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
