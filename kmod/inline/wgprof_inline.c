@@ -28,8 +28,11 @@
 #include <linux/percpu.h>
 #include <net/ip_tunnels.h>
 
-/* A packet that came this way carries this in its state, beside WireGuard's own values. */
-#define WGPROF_STATE_INLINE (PACKET_STATE_DEAD + 1)
+/* How a packet that was decrypted here is delivered, kept in its state beside WireGuard's own values. */
+enum {
+	WGPROF_STATE_CELL = PACKET_STATE_DEAD + 1,	/* from this CPU's cell */
+	WGPROF_STATE_AT_ONCE,				/* before wgprof_inline_decrypt() returns */
+};
 
 /*
  * How many inline transmits may be on one CPU's stack: one tunnel in another.
@@ -53,7 +56,7 @@ static enum wgprof_mode wgprof_mode(const struct wg_peer *peer)
 
 unsigned int wgprof_inline_staged_limit(struct wg_peer *peer)
 {
-	return wgprof_mode(peer) == WGPROF_HOLD ? WGPROF_HOLD_LIMIT : MAX_STAGED_PACKETS;
+	return READ_ONCE(peer->device->wgprof.switching) ? WGPROF_HOLD_LIMIT : MAX_STAGED_PACKETS;
 }
 
 /*
@@ -198,7 +201,9 @@ bool wgprof_inline_send_staged(struct wg_peer *peer)
 	rcu_read_lock_bh();
 	switch (wgprof_mode(peer)) {
 	case WGPROF_QUEUED:
-		done = false;
+		/* After a switch one task puts what was held into the rings; others must not overtake it. */
+		done = smp_load_acquire(&peer->wgprof.draining) &&
+		       READ_ONCE(peer->wgprof.requeuer) != current;
 		break;
 	case WGPROF_INLINE:
 		done = __this_cpu_read(wgprof_depth) < WGPROF_MAX_DEPTH && wgprof_inline_drain(peer);
@@ -210,13 +215,17 @@ bool wgprof_inline_send_staged(struct wg_peer *peer)
 	return done;
 }
 
-/* Decrypts and delivers here and now; takes over the references of @skb to its keypair and to @peer. */
-void wgprof_inline_decrypt(struct wg_peer *peer, struct sk_buff *skb)
+/*
+ * Decrypts and delivers here and now; takes over the references of @skb to its
+ * keypair and to @peer.  @at_once: not even from this CPU's cell, for packets
+ * of flows that are received on other CPUs.
+ */
+void wgprof_inline_decrypt(struct wg_peer *peer, struct sk_buff *skb, bool at_once)
 {
 	struct noise_keypair *keypair = PACKET_CB(skb)->keypair;
 	struct endpoint endpoint;
 
-	atomic_set(&PACKET_CB(skb)->state, WGPROF_STATE_INLINE);
+	atomic_set(&PACKET_CB(skb)->state, at_once ? WGPROF_STATE_AT_ONCE : WGPROF_STATE_CELL);
 	if (unlikely(!decrypt_packet(skb, keypair)))
 		goto drop;
 	if (unlikely(!counter_validate(&keypair->receiving_counter, PACKET_CB(skb)->nonce))) {
@@ -241,8 +250,12 @@ out:
 /* The last step of wg_packet_consume_data_done(): queued packets are in their peer's NAPI, inline ones are not. */
 void wgprof_inline_deliver(struct wg_peer *peer, struct sk_buff *skb)
 {
-	if (atomic_read(&PACKET_CB(skb)->state) == WGPROF_STATE_INLINE)
+	int state = atomic_read(&PACKET_CB(skb)->state);
+
+	if (likely(state == WGPROF_STATE_CELL))
 		wgprof_cell_receive(peer->device->wgprof.cells, skb);
+	else if (state == WGPROF_STATE_AT_ONCE)
+		netif_receive_skb(skb);
 	else
 		napi_gro_receive(&peer->napi, skb);
 }
@@ -282,7 +295,7 @@ bool wgprof_inline_receive(struct wg_peer *peer, struct sk_buff *skb)
 		return true;
 	if (mode != WGPROF_INLINE)
 		return false;
-	wgprof_inline_decrypt(peer, skb);
+	wgprof_inline_decrypt(peer, skb, false);
 	return true;
 }
 

@@ -28,12 +28,14 @@ enum wgprof_mode {
 
 struct wgprof_device {
 	enum wgprof_mode mode;
+	bool switching;			/* from the first held packet to the last that was */
 	struct net_device *napi_dev;	/* owns the cells' NAPI: always softirq, never threaded */
 	struct wgprof_cell __percpu *cells;
 };
 
 struct wgprof_peer {
 	bool draining;			/* somebody is sending what was staged; staged_packet_queue.lock */
+	struct task_struct *requeuer;	/* who drains into the rings after a switch to queued */
 	bool rx_held;			/* rx_hold is in use; rx_hold.lock */
 	struct sk_buff_head rx_hold;	/* received while the mode changes */
 };
@@ -49,7 +51,7 @@ bool wgprof_inline_send_staged(struct wg_peer *peer);
 unsigned int wgprof_inline_staged_limit(struct wg_peer *peer);
 bool wgprof_inline_receive(struct wg_peer *peer, struct sk_buff *skb);
 void wgprof_inline_deliver(struct wg_peer *peer, struct sk_buff *skb);
-void wgprof_inline_decrypt(struct wg_peer *peer, struct sk_buff *skb);
+void wgprof_inline_decrypt(struct wg_peer *peer, struct sk_buff *skb, bool at_once);
 
 /* WireGuard's own steps, made visible by the semantic patches. */
 bool encrypt_packet(struct sk_buff *skb, struct noise_keypair *keypair);

@@ -25,6 +25,7 @@
 
 /* After this many batches the rest is done while arrivals wait, or a flood would never let it end. */
 #define WGPROF_RELEASE_ROUNDS 128
+#define WGPROF_REQUEUE_ROUNDS 16
 
 static const char *const wgprof_mode_names[] = {
 	[WGPROF_QUEUED] = "queued",
@@ -121,7 +122,7 @@ static void wgprof_release_batch(struct wg_peer *peer, struct sk_buff_head *pack
 
 	while ((skb = __skb_dequeue(packets)) != NULL) {
 		if (READ_ONCE(peer->device->wgprof.mode) == WGPROF_INLINE)
-			wgprof_inline_decrypt(peer, skb);
+			wgprof_inline_decrypt(peer, skb, true);
 		else
 			wgprof_receive_queued(peer, skb);
 	}
@@ -155,6 +156,40 @@ static void wgprof_release_held(struct wg_peer *peer)
 	}
 }
 
+/*
+ * A switch to queued: packets that were held go into the rings before any
+ * other.  `draining` is set before the mode is, so that whoever stages a packet
+ * from then on leaves it to us, and we look once more before we end.
+ */
+static void wgprof_requeue_begin(struct wg_peer *peer)
+{
+	spin_lock_bh(&peer->staged_packet_queue.lock);
+	WRITE_ONCE(peer->wgprof.requeuer, current);
+	smp_store_release(&peer->wgprof.draining, true);
+	spin_unlock_bh(&peer->staged_packet_queue.lock);
+}
+
+static void wgprof_requeue(struct wg_peer *peer)
+{
+	unsigned int round;
+	bool empty = false;
+
+	for (round = 0; !empty && round < WGPROF_REQUEUE_ROUNDS; ++round) {
+		local_bh_disable(); /* a softirq on this CPU would pass for us, see wgprof_inline_send_staged() */
+		wg_packet_send_staged_packets(peer);
+		spin_lock(&peer->staged_packet_queue.lock);
+		empty = skb_queue_empty(&peer->staged_packet_queue);
+		if (empty || round == WGPROF_REQUEUE_ROUNDS - 1) {
+			WRITE_ONCE(peer->wgprof.requeuer, NULL);
+			smp_store_release(&peer->wgprof.draining, false);
+		}
+		spin_unlock(&peer->staged_packet_queue.lock);
+		local_bh_enable();
+	}
+	if (!empty) /* no key, or a flood */
+		wg_packet_send_staged_packets(peer);
+}
+
 static void wgprof_switch(struct wg_device *wg, enum wgprof_mode mode)
 {
 	struct wg_peer *peer;
@@ -162,14 +197,25 @@ static void wgprof_switch(struct wg_device *wg, enum wgprof_mode mode)
 	lockdep_assert_held(&wg->device_update_lock);
 	if (wg->wgprof.mode == mode)
 		return;
+	WRITE_ONCE(wg->wgprof.switching, true);
 	smp_store_release(&wg->wgprof.mode, WGPROF_HOLD);
 	wgprof_wait_idle(wg);
+	if (mode == WGPROF_QUEUED) {
+		list_for_each_entry(peer, &wg->peer_list, peer_list)
+			wgprof_requeue_begin(peer);
+	}
 	smp_store_release(&wg->wgprof.mode, mode);
 	synchronize_rcu_expedited(); /* nobody puts anything on hold any more, except behind what is there */
+	if (mode == WGPROF_INLINE)
+		usleep_range(1000, 2000); /* who sends now sends what was held, on the CPU its flow is on */
 	list_for_each_entry(peer, &wg->peer_list, peer_list) {
-		wg_packet_send_staged_packets(peer);
+		if (mode == WGPROF_QUEUED)
+			wgprof_requeue(peer);
+		else
+			wg_packet_send_staged_packets(peer);
 		wgprof_release_held(peer);
 	}
+	WRITE_ONCE(wg->wgprof.switching, false);
 }
 
 static ssize_t mode_show(struct device *device, struct device_attribute *attr, char *buffer)
