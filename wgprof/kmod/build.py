@@ -71,6 +71,15 @@ def find_built(variant: Variant, release: str) -> Module | None:
     return module if current and not module.source_version.startswith("folder ") else None
 
 
+def built_modules(variant: Variant) -> list[Module]:
+    """The finished modules of a variant, whatever the kernel."""
+    releases = module_dir("x", "x").parent.parent
+    if not releases.is_dir():
+        return []
+    found = (find_built(variant, path.name) for path in sorted(releases.iterdir()) if path.is_dir())
+    return [module for module in found if module is not None]
+
+
 def _build_in(
     work: Path, variant: Variant, environment: Environment, progress: Progress, folder: Path | None
 ) -> Module:

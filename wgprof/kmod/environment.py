@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -72,9 +71,3 @@ def host_environment() -> Environment:
             f"sudo apt install {' '.join(missing)}",
         )
     return Environment(Path("/"), release)
-
-
-def require_root() -> None:
-    """Raises MachineError unless this is root: chroots and modules need it."""
-    if os.geteuid():
-        raise MachineError("building in a chroot needs root", "Run the same command with sudo.")
