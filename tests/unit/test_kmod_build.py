@@ -105,6 +105,14 @@ def test_makefile_links_our_objects(tmp_path: Path) -> None:
     assert "-DWGPROF_SOURCE='\"6.1-1\"'" in text
 
 
+def test_module_without_encryption_never_passes_for_a_variant(tmp_path: Path) -> None:
+    path = write_module(tmp_path)
+    info = sections(path.read_bytes())[".modinfo"] + b"wgprof_lab_only=the packets are not encrypted\0"
+    path.write_bytes(elf({".modinfo": info, ".BTF": b"BTF"}))
+    with pytest.raises(BuildError, match="wgprof_lab_only"):
+        check_module(path, find_variant("vanilla"), RELEASE)
+
+
 def make_tarball(root: Path) -> Environment:
     tarball = root / "usr/src/linux-source-6.12.tar.xz"
     tarball.parent.mkdir(parents=True)

@@ -93,8 +93,9 @@ def test_removal_counts() -> None:
     assert "2 times" in rule.difference("static int a; static int b;", "int a; int b;")
 
 
+@pytest.mark.parametrize("lab_crypto", [False, True])
 @pytest.mark.parametrize("name", variant_names())
-def test_every_rule_of_ours_has_a_head(name: str) -> None:
-    rules = [parse_rule(path) for path in find_variant(name).rules]
+def test_every_rule_of_ours_has_a_head(name: str, lab_crypto: bool) -> None:
+    rules = [parse_rule(path) for path in find_variant(name, lab_crypto=lab_crypto).rules]
     assert len({rule.name for rule in rules}) == len(rules)
-    assert bool(rules) == (name != "vanilla")
+    assert bool(rules) == (name != "vanilla" or lab_crypto)

@@ -55,3 +55,15 @@ def test_unknown_variant() -> None:
 
 def test_real_variants_have_different_hashes() -> None:
     assert len({find_variant(name).patch_hash() for name in variant_names()}) == len(variant_names())
+
+
+def test_lab_build_is_never_taken_for_the_variant(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    (folder / "lab" / "rules").mkdir(parents=True)
+    (folder / "lab" / "rules" / "lab.cocci").write_text("// Files: a.c\n// Adds: x\n")
+    (folder / "lab" / "wgprof_lab.c").write_text("int l;\n")
+    plain, lab = find_variant("inline", folder), find_variant("inline", folder, lab_crypto=True)
+    assert (plain.name, plain.is_lab_only) == ("inline", False)
+    assert (lab.name, lab.is_lab_only) == ("inline-lab-crypto", True)
+    assert plain.patch_hash() != lab.patch_hash()
+    assert lab.name not in variant_names()

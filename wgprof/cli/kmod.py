@@ -37,22 +37,25 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(as_json: bool) -> None:
     """The variants, and for which kernels they are built."""
-    rows = [
-        {
-            "variant": name,
-            "summary": find_variant(name).summary,
-            "patch_hash": find_variant(name).patch_hash(),
-            "built": [asdict(module) for module in built_modules(find_variant(name))],
-        }
-        for name in variant_names()
-    ]
+    variants = [find_variant(name, lab_crypto=lab) for name in variant_names() for lab in (False, True)]
     if as_json:
+        rows = [
+            {
+                "variant": variant.name,
+                "summary": variant.summary,
+                "patch_hash": variant.patch_hash(),
+                "built": [asdict(module) for module in built_modules(variant)],
+            }
+            for variant in variants
+        ]
         click.echo(json.dumps({"version": 1, "variants": rows}, indent=1))
         return
-    for name in variant_names():
-        variant = find_variant(name)
-        click.echo(f"{name:8}  {variant.summary}")
-        for module in built_modules(variant):
+    for variant in variants:
+        modules = built_modules(variant)
+        if variant.is_lab_only and not modules:
+            continue
+        click.echo(f"{variant.name:8}  {variant.summary}")
+        for module in modules:
             click.echo(f"          built for {module.release} from {module.source_version}: {module.path}")
 
 
@@ -70,9 +73,14 @@ def list_command(as_json: bool) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Take WireGuard's source from this folder instead of the distribution's linux-source.",
 )
-def build_command(variant: str, kernel: str, source: Path | None) -> None:
+@click.option(
+    "--lab-crypto",
+    is_flag=True,
+    help="A build for the lab alone: work of a chosen cost in the place of the cipher. IT DOES NOT ENCRYPT.",
+)
+def build_command(variant: str, kernel: str, source: Path | None, lab_crypto: bool) -> None:
     """Build VARIANT from the distribution's own source."""
-    module = build(variant, kernel, _note, source)
+    module = build(variant, kernel, _note, source, lab_crypto)
     path = Path(module.path)
     click.echo(f"{module.variant} for {module.release}: {len(module.rules)} rules on {module.source_version}", err=True)
     click.echo(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")

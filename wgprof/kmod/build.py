@@ -21,6 +21,8 @@ from wgprof.kmod.variant import Variant, find_variant
 
 MODULE = "wireguard.ko"
 FACTS = "build.json"
+#: The field of a module that does not encrypt (kmod/lab).
+LAB_ONLY = "wgprof_lab_only"
 
 #: `--kernel` for the kernel this machine runs.
 RUNNING = "running"
@@ -42,12 +44,14 @@ class Module:
     path: str
 
 
-def build(variant_name: str, kernel: str, progress: Progress, source: Path | None = None) -> Module:
+def build(
+    variant_name: str, kernel: str, progress: Progress, source: Path | None = None, lab_crypto: bool = False
+) -> Module:
     """Build a variant for a kernel series, or for the running kernel, unless exactly this build is there already.
 
     Raises UsageError, MachineError, RuleError (naming the rule that does not fit) and BuildError.
     """
-    variant = find_variant(variant_name)
+    variant = find_variant(variant_name, lab_crypto=lab_crypto)
     environment = host_environment() if kernel == RUNNING else chroot_environment(find_suite(kernel), progress)
     ready = find_built(variant, environment.release)
     if ready and source is None:
@@ -137,6 +141,8 @@ def check_module(path: Path, variant: Variant, release: str) -> None:
     for key, value in expected.items():
         if info.get(key) != value:
             raise BuildError(f"the module says {key}={info.get(key)!r} where it should say {value!r}")
+    if (LAB_ONLY in info) != variant.is_lab_only:
+        raise BuildError(f"the module says {LAB_ONLY}={info.get(LAB_ONLY)!r}, which {variant.name} must not say")
     if info.get("vermagic", "").split(" ")[0] != release:
         raise BuildError(f"the module is for kernel {info.get('vermagic')!r}, not for {release}")
     if not has_btf(path):

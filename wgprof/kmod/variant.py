@@ -17,6 +17,9 @@ _PARTS: dict[str, tuple[str, ...]] = {
 }
 #: Goes into every module, so that it can say what it is.
 _ALWAYS = "common/wgprof_variant.c"
+#: The lab's crypto dial, on top of any variant: such a module does not encrypt.
+_LAB = "lab"
+LAB_SUFFIX = "-lab-crypto"
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class Variant:
     summary: str
     rules: tuple[Path, ...]
     sources: tuple[Path, ...]
+
+    @property
+    def is_lab_only(self) -> bool:
+        return self.name.endswith(LAB_SUFFIX)
 
     @property
     def objects(self) -> list[str]:
@@ -51,11 +58,12 @@ _SUMMARIES = {
 
 
 def variant_names() -> list[str]:
+    """The variants proper; lab builds are not among them."""
     return list(_PARTS)
 
 
-def find_variant(name: str, folder: Path | None = None) -> Variant:
-    """The variant of this name.  Raises UsageError for one that does not exist."""
+def find_variant(name: str, folder: Path | None = None, lab_crypto: bool = False) -> Variant:
+    """The variant of this name, or its lab build without encryption.  Raises UsageError for an unknown one."""
     if name not in _PARTS:
         raise UsageError(f"there is no variant {name!r}", f"There are {', '.join(_PARTS)}.")
     base = folder or resource_dir("kmod")
@@ -67,4 +75,9 @@ def find_variant(name: str, folder: Path | None = None) -> Variant:
         sources += sorted(path for path in (base / part).iterdir() if path.suffix in {".c", ".h"})
     if parts:  # a variant with state of its own also needs its places in device and peer
         rules = sorted((base / "common" / "rules").glob("*.cocci")) + rules
-    return Variant(name, _SUMMARIES[name], tuple(rules), tuple(sources))
+    summary = _SUMMARIES[name]
+    if lab_crypto:
+        rules += sorted((base / _LAB / "rules").glob("*.cocci"))
+        sources += sorted(path for path in (base / _LAB).iterdir() if path.suffix in {".c", ".h"})
+        name, summary = name + LAB_SUFFIX, f"{summary} (lab only: does not encrypt)"
+    return Variant(name, summary, tuple(rules), tuple(sources))

@@ -1,30 +1,50 @@
 #!/usr/bin/env python3
 """Numbered UDP flows: send them, or receive them and say what was lost, doubled or out of order.
 
-    flows.py recv PORT SECONDS_OF_SILENCE
-    flows.py send ADDRESS PORT FLOWS COUNT RATE [SIZE]     COUNT packets a flow, RATE packets a second in all
+    flows.py recv PORT SILENCE                         ends after SILENCE seconds without a packet
+    flows.py send ADDRESS PORT FLOWS COUNT RATE        COUNT packets a flow, RATE packets a second in all
 
-The receiver prints one JSON object: received, lost, duplicates, late (a packet after one with a higher
-number of the same flow).  It runs in the lab's machine with nothing but Python.
+The receiver prints one JSON object: received, lost, duplicates, late (packets behind one with a
+higher number of the same flow).  It runs in the lab's machine with nothing but Python.
 """
+
+from __future__ import annotations
 
 import json
 import socket
 import struct
 import sys
 import time
+from dataclasses import dataclass, field
 
-HEAD = struct.Struct("!III")
-SO_RCVBUFFORCE = 33
+HEAD = struct.Struct("!III")  # flow, number, packets of the flow
+SIZE = 100
+SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h
+BUFFER = 256 << 20
 
 
-def send(address, port, flows, count, rate, size=100):
-    socks = []
-    for _ in range(flows):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+@dataclass
+class Flow:
+    """What has arrived of one flow."""
+
+    count: int
+    numbers: set[int] = field(default_factory=set)
+    highest: int = -1
+    duplicates: int = 0
+    late: int = 0
+
+    def take(self, number: int) -> None:
+        self.duplicates += number in self.numbers
+        self.late += number < self.highest
+        self.numbers.add(number)
+        self.highest = max(self.highest, number)
+
+
+def send(address: str, port: int, flows: int, count: int, rate: int) -> None:
+    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(flows)]
+    for sock in socks:
         sock.connect((address, port))
-        socks.append(sock)
-    filling = b"\0" * (size - HEAD.size)
+    filling = b"\0" * (SIZE - HEAD.size)
     start = time.monotonic()
     for number in range(count):
         for flow, sock in enumerate(socks):
@@ -35,42 +55,33 @@ def send(address, port, flows, count, rate, size=100):
     print(json.dumps({"sent": flows * count, "seconds": round(time.monotonic() - start, 2)}))
 
 
-def receive(port, silence):
+def receive(port: int, silence: float) -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
     sock.bind(("", port))
     sock.settimeout(30)
-    seen, highest, counts = {}, {}, {}
-    received = duplicates = late = 0
-    latest_by = 0
+    flows: dict[tuple[str, int, int], Flow] = {}
     try:
         while True:
-            data, sender = sock.recvfrom(2048)
-            flow, number, count = HEAD.unpack_from(data)
-            key = (sender, flow)
-            if received == 0:
+            data, (address, source) = sock.recvfrom(2048)
+            if not flows:
                 sock.settimeout(silence)
-            received += 1
-            counts[key] = count
-            numbers = seen.setdefault(key, set())
-            if number in numbers:
-                duplicates += 1
-            numbers.add(number)
-            top = highest.get(key, -1)
-            if number < top:
-                late += 1
-                latest_by = max(latest_by, top - number)
-            else:
-                highest[key] = number
-    except socket.timeout:
+            flow, number, count = HEAD.unpack_from(data)
+            flows.setdefault((address, source, flow), Flow(count)).take(number)
+    except TimeoutError:
         pass
-    lost = sum(counts[key] - len(seen[key]) for key in counts)
-    print(json.dumps({"flows": len(counts), "received": received, "lost": lost, "duplicates": duplicates,
-                      "late": late, "latest_by": latest_by}))
+    result = {
+        "flows": len(flows),
+        "received": sum(len(flow.numbers) + flow.duplicates for flow in flows.values()),
+        "lost": sum(flow.count - len(flow.numbers) for flow in flows.values()),
+        "duplicates": sum(flow.duplicates for flow in flows.values()),
+        "late": sum(flow.late for flow in flows.values()),
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "send":
-        send(sys.argv[2], *map(int, sys.argv[3:]))
+        send(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]))
     else:
         receive(int(sys.argv[2]), float(sys.argv[3]))
