@@ -8,7 +8,7 @@ A stream is a sequence of frames.  Each frame is a 24 byte header followed by a 
     flags      u16       bit 0: the payload is zlib compressed
     sequence   u32       counts up from 0; a gap means lost frames
     length     u32       payload bytes on the wire
-    crc        u32       CRC-32 of the payload bytes on the wire
+    crc        u32       CRC-32 of the header, with this field zero, and of the payload on the wire
     reserved   u32       zero
 
 All integers are little endian.  The same bytes are the `.part` file of a recording, so a
@@ -23,11 +23,12 @@ import json
 import struct
 import zlib
 from enum import IntEnum
-from typing import Any, BinaryIO, Dict, Iterator, NamedTuple, Optional
+from typing import IO, Any, Dict, Iterator, NamedTuple, Optional
 
 MAGIC = b"WGPF"
 PROTOCOL_VERSION = 1
 HEADER = struct.Struct("<4sBBHIIII")
+_CRC_AT = 16
 FLAG_ZLIB = 1
 #: A frame larger than this is damage, not data.
 MAX_PAYLOAD = 64 << 20
@@ -76,8 +77,14 @@ def encode(kind: Kind, sequence: int, payload: bytes, compress: bool = False) ->
     if compress and len(payload) >= COMPRESS_FROM:
         payload = zlib.compress(payload, 1)
         flags = FLAG_ZLIB
-    header = HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, flags, sequence, len(payload), zlib.crc32(payload), 0)
-    return header + payload
+    header = HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, flags, sequence, len(payload), 0, 0)
+    crc = _checksum(header, payload).to_bytes(4, "little")
+    return header[:_CRC_AT] + crc + header[_CRC_AT + 4 :] + payload
+
+
+def _checksum(header: bytes, payload: bytes) -> int:
+    blank = header[:_CRC_AT] + bytes(4) + header[_CRC_AT + 4 :]
+    return zlib.crc32(payload, zlib.crc32(blank))
 
 
 def encode_json(kind: Kind, sequence: int, value: Dict[str, Any]) -> bytes:
@@ -95,8 +102,8 @@ def _inflate(payload: bytes, sequence: int) -> bytes:
     return data
 
 
-def read_frame(stream: BinaryIO) -> Optional[Frame]:
-    """The next frame, or None at a clean end of the stream.
+def read_raw(stream: IO[bytes]) -> Optional[bytes]:
+    """The bytes of the next frame, checked but not opened; None at a clean end of the stream.
 
     Raises FrameError if the bytes are damaged or end inside a frame, ProtocolMismatch if they
     are frames of another version.
@@ -106,7 +113,7 @@ def read_frame(stream: BinaryIO) -> Optional[Frame]:
         return None
     if len(header) < HEADER.size:
         raise FrameError("the stream ends inside a frame header")
-    magic, version, kind, flags, sequence, length, crc, _ = HEADER.unpack(header)
+    magic, version, _kind, _flags, sequence, length, crc, _ = HEADER.unpack(header)
     if magic != MAGIC:
         raise FrameError("not a wgprof frame")
     if version != PROTOCOL_VERSION:
@@ -116,18 +123,35 @@ def read_frame(stream: BinaryIO) -> Optional[Frame]:
     payload = _read_exactly(stream, length)
     if len(payload) < length:
         raise FrameError(f"the stream ends inside frame {sequence}")
-    if zlib.crc32(payload) != crc:
+    if _checksum(header, payload) != crc:
         raise FrameError(f"frame {sequence} fails its checksum")
+    return header + payload
+
+
+def open_frame(raw: bytes) -> Frame:
+    """The frame in bytes that `read_raw` gave.  Raises FrameError."""
+    _magic, _version, kind, flags, sequence, _length, _crc, _ = HEADER.unpack_from(raw)
+    payload = raw[HEADER.size :]
     if flags & FLAG_ZLIB:
         payload = _inflate(payload, sequence)
     try:
-        known = Kind(kind)
+        return Frame(Kind(kind), sequence, payload)
     except ValueError as error:
         raise FrameError(f"frame {sequence} is of unknown kind {kind}") from error
-    return Frame(known, sequence, payload)
 
 
-def read_frames(stream: BinaryIO) -> Iterator[Frame]:
+def kind_of(raw: bytes) -> int:
+    """The kind number in bytes that `read_raw` gave."""
+    return raw[5]
+
+
+def read_frame(stream: IO[bytes]) -> Optional[Frame]:
+    """The next frame, or None at a clean end of the stream.  Raises as `read_raw` and `open_frame`."""
+    raw = read_raw(stream)
+    return None if raw is None else open_frame(raw)
+
+
+def read_frames(stream: IO[bytes]) -> Iterator[Frame]:
     """All frames until the end of the stream.  Raises as `read_frame`."""
     while True:
         frame = read_frame(stream)
@@ -136,7 +160,7 @@ def read_frames(stream: BinaryIO) -> Iterator[Frame]:
         yield frame
 
 
-def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+def _read_exactly(stream: IO[bytes], size: int) -> bytes:
     parts = []
     missing = size
     while missing:

@@ -42,7 +42,7 @@ class CellKind(NamedTuple):
 
 _STAGE = ("packets", "bytes", "service_ns", "nested_ns", "failed", "calls")
 _EXECUTION = ("executions", "packets", "busy_ns", "empty", "empty_ns", "wakeups", "delay_ns", "delayed")
-_ARRIVAL = ("handoffs", "packets", "refused", "refused_packets", "depth_sum", "depth_max")
+_ARRIVAL = ("handoffs", "packets", "refused", "refused_packets", "depth_sum", "depth_max", "outside")
 _DEPTH = ("samples", "depth_sum", "depth_max", "occupied")
 _SOFTIRQ = ("net_rx_runs", "net_rx_ns", "net_tx_runs", "net_tx_ns", "other_runs", "other_ns")
 
@@ -97,7 +97,9 @@ def bucket_of(value: int) -> int:
     if value < SUB_BUCKETS:
         return value
     exponent = value.bit_length() - 1
-    bucket = ((exponent - SUB_BUCKET_BITS + 1) << SUB_BUCKET_BITS) + ((value >> (exponent - SUB_BUCKET_BITS)) - SUB_BUCKETS)
+    bucket = ((exponent - SUB_BUCKET_BITS + 1) << SUB_BUCKET_BITS) + (
+        (value >> (exponent - SUB_BUCKET_BITS)) - SUB_BUCKETS
+    )
     return min(bucket, BUCKETS - 1)
 
 

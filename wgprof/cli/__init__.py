@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -48,3 +49,13 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(4)
+    except BrokenPipeError:
+        # The reader of our output, `head` perhaps, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("WGPROF_DEBUG"):
+            raise
+        click.echo(f"error: wgprof failed: {type(error).__name__}: {error}", err=True)
+        click.echo("  This is a bug. WGPROF_DEBUG=1 shows where; please report it.", err=True)
+        sys.exit(1)

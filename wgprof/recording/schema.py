@@ -8,26 +8,37 @@ are nanoseconds; counts are events in the interval, not running totals.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 import pyarrow as pa
 
 MAGIC = "wgprof recording"
 SCHEMA_VERSION = 1
+#: More rows than this in a table is damage, not data: an hour of a hundred peers stays far below.
+MAX_ROWS = 100_000_000
+#: No string in a table is longer than this many bytes.
+MAX_STRING = 1 << 16
+#: Object numbers are the slots of the probes' maps.
+MAX_OBJECTS = 1 << 16
+#: Linux itself is built for at most 8192 CPUs (CONFIG_NR_CPUS).
+MAX_CPUS = 1 << 13
 
 
 @dataclass(frozen=True)
 class Column:
+    """A column; `low` and `high` bound its integers, which the reader enforces."""
+
     name: str
     type: pa.DataType
     meaning: str
+    low: int = 0
+    high: int | None = None
 
 
 @dataclass(frozen=True)
 class Table:
     name: str
     meaning: str
-    columns: Tuple[Column, ...]
+    columns: tuple[Column, ...]
 
     @property
     def arrow(self) -> pa.Schema:
@@ -39,140 +50,228 @@ _U64, _U32 = pa.uint64(), pa.uint32()
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _STRING = pa.string()
 
+
+def _object(meaning: str) -> Column:
+    return Column("object", _I32, meaning, high=MAX_OBJECTS - 1)
+
+
 _WHEN = (
     Column("t_ns", _I64, "start of the interval"),
-    Column("dt_ns", _I64, "length of the interval"),
+    Column("dt_ns", _I64, "length of the interval", low=1),
 )
 _WHO = (
-    Column("cpu", _I32, "CPU the work ran on"),
-    Column("object", _I32, "the peer or device, a row of `objects`; 0 is work of no known peer"),
+    Column("cpu", _I32, "CPU the work ran on", high=MAX_CPUS - 1),
+    _object("the peer or device, a row of `objects`; 0 is work of no known peer"),
 )
 
-TABLES: Tuple[Table, ...] = (
-    Table("intervals", "the windows everything that is counted is counted in", (
-        *_WHEN,
-        Column("sample_every", _I32, "N of the journey sampling: nonce % N == 0"),
-        Column("agent_cpu_ns", _I64, "CPU time the agent itself used"),
-        Column("agent_rss_bytes", _I64, "resident memory of the agent at the end of the interval"),
-        Column("tick_late_ns", _I64, "how late the agent looked, against its schedule"),
-    )),
-    Table("objects", "the devices and peers seen, one row each", (
-        Column("object", _I32, "number used by the other tables, from 1"),
-        Column("kind", _TEXT, "device or peer"),
-        Column("device", _I32, "object number of the peer's device; a device's own number"),
-        Column("name", _STRING, "interface name of the device"),
-        Column("ifindex", _I32, "interface index in its network namespace"),
-        Column("netns", _I64, "inode number of the network namespace"),
-        Column("netns_name", _STRING, "its name under /run/netns, empty if it has none"),
-        Column("public_key", _STRING, "peer's public key, base64; a label if anonymised; empty for a device"),
-        Column("endpoint", _STRING, "address:port the peer was last seen at; a label if anonymised"),
-        Column("internal_id", _I64, "the kernel's own number of the peer; serial_work_cpu is derived from it"),
-        Column("threaded", _I32, "1 if the peer's NAPI runs in a kernel thread, 0 if in softirq, -1 unknown"),
-        Column("first_seen_ns", _I64, "time the probes first met it"),
-    )),
-    Table("stages", "every packet, by interval, CPU, peer and stage", (
-        *_WHEN, *_WHO,
-        Column("stage", _TEXT, "tx.stage, tx.encrypt, tx.send, rx.receive, rx.decrypt or rx.deliver"),
-        Column("packets", _I64, "packets (segments) that passed the stage"),
-        Column("bytes", _I64, "their bytes (skb length as the stage saw it)"),
-        Column("service_ns", _I64, "CPU time in the stage, without what ran on top of it (softirqs, nested stages)"),
-        Column("nested_ns", _I64, "time something else measured ran on top of it"),
-        Column("failed", _I64, "packets the stage refused or dropped"),
-        Column("calls", _I64, "calls of the function: for tx.stage the skbs before segmentation"),
-    )),
-    Table("executions", "work items and NAPI polls, by interval, CPU and object", (
-        *_WHEN, *_WHO,
-        Column("server", _TEXT, "encrypt.work, decrypt.work (object: device), tx.work, rx.napi (object: peer)"),
-        Column("executions", _I64, "times it ran: work executions or polls"),
-        Column("packets", _I64, "packets it moved"),
-        Column("busy_ns", _I64, "time it ran, without what ran on top of it"),
-        Column("empty", _I64, "executions that moved nothing"),
-        Column("empty_ns", _I64, "time in those"),
-        Column("wakeups", _I64, "times it was queued or scheduled"),
-        Column("delay_ns", _I64, "sum over `delayed` of queued-to-running time"),
-        Column("delayed", _I64, "executions whose queueing time is known"),
-    )),
-    Table("arrivals", "hand-offs into queues and what the depth was then", (
-        *_WHEN, *_WHO,
-        Column("queue", _TEXT, "encrypt-ring, decrypt-ring (object: device), tx-queue, rx-queue (object: peer)"),
-        Column("handoffs", _I64, "attempts to enqueue; on transmit one hand-off is a list of segments"),
-        Column("packets", _I64, "packets in them"),
-        Column("refused", _I64, "hand-offs refused: -ENOSPC at a peer queue, -EPIPE at a ring"),
-        Column("refused_packets", _I64, "packets in those"),
-        Column("depth_sum", _I64, "sum over hand-offs of the depth they met"),
-        Column("depth_max", _I64, "largest depth met since the recording began"),
-    )),
-    Table("depths", "queue depths sampled on a clock: time averages", (
-        *_WHEN,
-        Column("object", _I32, "peer or device"),
-        Column("queue", _TEXT, "encrypt-ring, decrypt-ring, tx-queue, rx-queue or tx.staged"),
-        Column("samples", _I64, "times the depth was looked at"),
-        Column("depth_sum", _I64, "sum of the depths seen, in hand-offs"),
-        Column("depth_max", _I64, "largest depth seen by the clock since the recording began"),
-        Column("occupied", _I64, "samples that found the queue not empty"),
-    )),
-    Table("histograms", "log-linear histograms behind the sums of the other tables, sparse", (
-        *_WHEN, *_WHO,
-        Column("metric", _TEXT, "NAME.service, NAME.delay, NAME.arrival_depth or NAME.depth, NAME as in the other tables"),
-        Column("bucket", _I32, "bucket number; bounds in wgprof.agent.layout.bucket_bounds, durations in units of 4 ns"),
-        Column("count", _I64, "events in it"),
-    )),
-    Table("journeys", "sampled packets: one row for each step a sampled packet finished", (
-        Column("end_ns", _I64, "when the step ended"),
-        Column("nonce", _U64, "the packet's WireGuard counter"),
-        Column("key_index", _U32, "the receiver's session index in the packet's header"),
-        Column("service_ns", _I64, "length of the step; it began at end_ns - service_ns"),
-        Column("cpu", _I16, "CPU it ended on"),
-        Column("object", _I32, "the peer"),
-        Column("point", _U8, "step number; names in wgprof.agent.layout.POINTS"),
-        Column("flags", _U8, "1: first segment of a hand-off; 2: the step dropped it"),
-        Column("extra", _I32, "tx.stage: segments in the hand-off; others 0"),
-    )),
-    Table("cpus", "the kernel's own account of each CPU", (
-        *_WHEN,
-        Column("cpu", _I32, "CPU"),
-        Column("user_ns", _I64, "user and nice"),
-        Column("system_ns", _I64, "system"),
-        Column("softirq_ns", _I64, "softirq"),
-        Column("irq_ns", _I64, "hard interrupts"),
-        Column("idle_ns", _I64, "idle and iowait"),
-        Column("steal_ns", _I64, "steal"),
-        Column("net_rx", _I64, "NET_RX softirqs run"),
-        Column("net_tx", _I64, "NET_TX softirqs run"),
-        Column("probe_net_rx_ns", _I64, "time in NET_RX softirq outside WireGuard's stages, from the probes"),
-        Column("probe_net_tx_ns", _I64, "time in NET_TX softirq outside WireGuard's stages, from the probes"),
-        Column("probe_other_ns", _I64, "time in other softirqs, from the probes"),
-    )),
-    Table("interfaces", "the interfaces' own counters", (
-        *_WHEN,
-        Column("netns", _I64, "inode number of the network namespace"),
-        Column("name", _TEXT, "interface"),
-        Column("rx_packets", _I64, ""), Column("rx_bytes", _I64, ""),
-        Column("rx_errors", _I64, ""), Column("rx_dropped", _I64, ""),
-        Column("tx_packets", _I64, ""), Column("tx_bytes", _I64, ""),
-        Column("tx_errors", _I64, ""), Column("tx_dropped", _I64, ""),
-    )),
-    Table("probes", "what was attached where, and what it cost", (
-        Column("point", _STRING, "logical point of the attach plan"),
-        Column("symbol", _STRING, "kernel function or tracepoint; empty if none could be attached"),
-        Column("kind", _TEXT, "fentry, fexit, kprobe, kretprobe, tracepoint, perf or missing"),
-        Column("runs", _I64, "runs while the kernel measured run time (a part of the recording)"),
-        Column("run_ns", _I64, "run time of those"),
-        Column("misses", _I64, "runs the kernel skipped: kretprobe nmissed and recursion_misses"),
-        Column("error", _STRING, "why it could not be attached"),
-        Column("affects", _STRING, "tables or columns that are incomplete without it, comma separated"),
-    )),
-    Table("losses", "everything that was lost, by cause", (
-        Column("cause", _STRING, "ring-full, unmatched-return, slot-overflow, missed-probe .."),
-        Column("where", _STRING, "stage, queue or probe"),
-        Column("count", _I64, "how many"),
-    )),
-    Table("log", "what happened and when: interfaces that went away, probes that failed, the agent's own words", (
-        Column("t_ns", _I64, "time"),
-        Column("level", _TEXT, "info, warning or error"),
-        Column("topic", _TEXT, "agent, interface, peer, module, probe, lab, workload"),
-        Column("message", _STRING, "one sentence"),
-    )),
+TABLES: tuple[Table, ...] = (
+    Table(
+        "intervals",
+        "the windows everything that is counted is counted in",
+        (
+            *_WHEN,
+            Column("sample_every", _I32, "N of the journey sampling: nonce % N == 0"),
+            Column("agent_cpu_ns", _I64, "CPU time the agent itself used"),
+            Column("agent_rss_bytes", _I64, "resident memory of the agent at the end of the interval"),
+            Column("tick_late_ns", _I64, "how late the agent looked, against its schedule"),
+        ),
+    ),
+    Table(
+        "objects",
+        "the devices and peers seen, one row each",
+        (
+            _object("number used by the other tables, from 1"),
+            Column("kind", _TEXT, "device or peer"),
+            Column("device", _I32, "object number of the peer's device; a device's own number", high=MAX_OBJECTS - 1),
+            Column("name", _STRING, "interface name of the device"),
+            Column("ifindex", _I32, "interface index in its network namespace"),
+            Column("netns", _I64, "inode number of the network namespace"),
+            Column("netns_name", _STRING, "its name under /run/netns, empty if it has none"),
+            Column("public_key", _STRING, "peer's public key, base64; a label if anonymised; empty for a device"),
+            Column("endpoint", _STRING, "address:port the peer was last seen at; a label if anonymised"),
+            Column(
+                "internal_id",
+                _I64,
+                "the kernel's own number of the peer, from which serial_work_cpu follows; -1 unknown",
+                low=-1,
+            ),
+            Column(
+                "threaded",
+                _I32,
+                "1 if the peer's NAPI runs in a kernel thread, 0 if in softirq, -1 unknown",
+                low=-1,
+                high=1,
+            ),
+            Column("first_seen_ns", _I64, "time the probes first met it"),
+        ),
+    ),
+    Table(
+        "stages",
+        "every packet, by interval, CPU, peer and stage",
+        (
+            *_WHEN,
+            *_WHO,
+            Column("stage", _TEXT, "tx.stage, tx.encrypt, tx.send, rx.receive, rx.decrypt or rx.deliver"),
+            Column("packets", _I64, "packets (segments) that passed the stage"),
+            Column("bytes", _I64, "their bytes (skb length as the stage saw it)"),
+            Column(
+                "service_ns", _I64, "CPU time in the stage, without what ran on top of it (softirqs, nested stages)"
+            ),
+            Column("nested_ns", _I64, "time something else measured ran on top of it"),
+            Column("failed", _I64, "packets the stage refused or dropped"),
+            Column("calls", _I64, "calls of the function: for tx.stage the skbs before segmentation"),
+        ),
+    ),
+    Table(
+        "executions",
+        "work items and NAPI polls, by interval, CPU and object",
+        (
+            *_WHEN,
+            *_WHO,
+            Column("server", _TEXT, "encrypt.work, decrypt.work (object: device), tx.work, rx.napi (object: peer)"),
+            Column("executions", _I64, "times it ran: work executions or polls"),
+            Column("packets", _I64, "packets it moved"),
+            Column("busy_ns", _I64, "time it ran, without what ran on top of it"),
+            Column("empty", _I64, "executions that moved nothing"),
+            Column("empty_ns", _I64, "time in those"),
+            Column("wakeups", _I64, "times it was queued or scheduled"),
+            Column("delay_ns", _I64, "sum over `delayed` of queued-to-running time"),
+            Column("delayed", _I64, "executions whose queueing time is known"),
+        ),
+    ),
+    Table(
+        "arrivals",
+        "hand-offs into queues and what the depth was then",
+        (
+            *_WHEN,
+            *_WHO,
+            Column("queue", _TEXT, "encrypt-ring, decrypt-ring (object: device), tx-queue, rx-queue (object: peer)"),
+            Column("handoffs", _I64, "attempts to enqueue; on transmit one hand-off is a list of segments"),
+            Column("packets", _I64, "packets in them"),
+            Column("refused", _I64, "hand-offs refused: -ENOSPC at a peer queue, -EPIPE at a ring"),
+            Column("refused_packets", _I64, "packets in those"),
+            Column("depth_sum", _I64, "sum over hand-offs of the depth they met"),
+            Column("depth_max", _I64, "largest depth met since the recording began"),
+            Column("outside", _I64, "packets not from tx.stage or rx.receive: keepalives, what waited for a handshake"),
+        ),
+    ),
+    Table(
+        "depths",
+        "queue depths sampled on a clock: time averages",
+        (
+            *_WHEN,
+            _object("peer or device"),
+            Column("queue", _TEXT, "encrypt-ring, decrypt-ring, tx-queue, rx-queue or tx.staged"),
+            Column("samples", _I64, "times the depth was looked at"),
+            Column("depth_sum", _I64, "sum of the depths seen, in hand-offs"),
+            Column("depth_max", _I64, "largest depth seen by the clock since the recording began"),
+            Column("occupied", _I64, "samples that found the queue not empty"),
+        ),
+    ),
+    Table(
+        "histograms",
+        "log-linear histograms behind the sums of the other tables, sparse",
+        (
+            *_WHEN,
+            *_WHO,
+            Column(
+                "metric",
+                _TEXT,
+                "NAME.service, NAME.delay, NAME.arrival_depth or NAME.depth, NAME as in the other tables",
+            ),
+            Column(
+                "bucket",
+                _I32,
+                "bucket number; bounds in wgprof.agent.layout.bucket_bounds, durations in units of 4 ns",
+                high=191,
+            ),
+            Column("count", _I64, "events in it"),
+        ),
+    ),
+    Table(
+        "journeys",
+        "sampled packets: one row for each step a sampled packet finished",
+        (
+            Column("end_ns", _I64, "when the step ended"),
+            Column("nonce", _U64, "the packet's WireGuard counter"),
+            Column("key_index", _U32, "the receiver's session index in the packet's header"),
+            Column("service_ns", _I64, "length of the step; it began at end_ns - service_ns"),
+            Column("cpu", _I16, "CPU it ended on", high=MAX_CPUS - 1),
+            _object("the peer"),
+            Column("point", _U8, "step number; names in wgprof.agent.layout.POINTS", low=1, high=6),
+            Column("flags", _U8, "1: first segment of a hand-off; 2: the step dropped it"),
+            Column("extra", _I32, "tx.stage: segments in the hand-off; others 0"),
+        ),
+    ),
+    Table(
+        "cpus",
+        "the kernel's own account of each CPU",
+        (
+            *_WHEN,
+            Column("cpu", _I32, "CPU", high=MAX_CPUS - 1),
+            Column("user_ns", _I64, "user and nice"),
+            Column("system_ns", _I64, "system"),
+            Column("softirq_ns", _I64, "softirq"),
+            Column("irq_ns", _I64, "hard interrupts"),
+            Column("idle_ns", _I64, "idle and iowait"),
+            Column("steal_ns", _I64, "steal"),
+            Column("net_rx", _I64, "NET_RX softirqs run"),
+            Column("net_tx", _I64, "NET_TX softirqs run"),
+            Column("probe_net_rx_ns", _I64, "time in NET_RX softirq outside WireGuard's stages, from the probes"),
+            Column("probe_net_tx_ns", _I64, "time in NET_TX softirq outside WireGuard's stages, from the probes"),
+            Column("probe_other_ns", _I64, "time in other softirqs, from the probes"),
+        ),
+    ),
+    Table(
+        "interfaces",
+        "the interfaces' own counters",
+        (
+            *_WHEN,
+            Column("netns", _I64, "inode number of the network namespace"),
+            Column("name", _TEXT, "interface"),
+            Column("rx_packets", _I64, "packets received"),
+            Column("rx_bytes", _I64, "their bytes"),
+            Column("rx_errors", _I64, "receive errors"),
+            Column("rx_dropped", _I64, "dropped"),
+            Column("tx_packets", _I64, "packets sent"),
+            Column("tx_bytes", _I64, "their bytes"),
+            Column("tx_errors", _I64, "transmit errors"),
+            Column("tx_dropped", _I64, "dropped"),
+        ),
+    ),
+    Table(
+        "probes",
+        "what was attached where, and what it cost",
+        (
+            Column("point", _STRING, "logical point of the attach plan"),
+            Column("symbol", _STRING, "kernel function or tracepoint; empty if none could be attached"),
+            Column("kind", _TEXT, "fentry, fexit, kprobe, kretprobe, tracepoint, perf or missing"),
+            Column("runs", _I64, "runs while the kernel measured run time (a part of the recording)"),
+            Column("run_ns", _I64, "run time of those"),
+            Column("misses", _I64, "runs the kernel skipped: kretprobe nmissed and recursion_misses"),
+            Column("error", _STRING, "why it could not be attached"),
+            Column("affects", _STRING, "tables or columns that are incomplete without it, comma separated"),
+        ),
+    ),
+    Table(
+        "losses",
+        "everything that was lost, by cause",
+        (
+            Column("cause", _STRING, "ring-full, unmatched-return, slot-overflow, missed-probe .."),
+            Column("where", _STRING, "stage, queue or probe"),
+            Column("count", _I64, "how many"),
+        ),
+    ),
+    Table(
+        "log",
+        "what happened and when: interfaces that went away, probes that failed, the agent's own words",
+        (
+            Column("t_ns", _I64, "time"),
+            Column("level", _TEXT, "info, warning or error"),
+            Column("topic", _TEXT, "agent, interface, peer, module, probe, lab, workload"),
+            Column("message", _STRING, "one sentence"),
+        ),
+    ),
 )
 
-BY_NAME: Dict[str, Table] = {table.name: table for table in TABLES}
+BY_NAME: dict[str, Table] = {table.name: table for table in TABLES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class AgentProcess:
     Closing `stdin`, or writing {"stop": true}, makes the agent detach, send END and exit.
     """
 
-    stdout: BinaryIO
-    stdin: BinaryIO
+    stdout: IO[bytes]
+    stdin: IO[bytes]
     description: dict[str, object] = field(default_factory=dict)  # for the manifest: kind, host, lab settings
 
 

@@ -1,0 +1,47 @@
+# Everything a user or a tester needs: `make record` and `make test` install what is missing.
+
+PYTHON   ?= python3
+VENV     := .venv
+BIN      := $(VENV)/bin
+DURATION ?= 30
+RECORD   ?=
+
+.PHONY: setup record report test test-fast lint verify lab-test example clean help
+
+help:
+	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
+	@echo "make test-fast             unit tests and the verifier, under a minute"
+	@echo "make test                  everything, real kernels included"
+	@echo "make example               regenerate reports/example.html and its recording"
+
+setup: $(VENV)/.installed
+	@tools/install-packages
+
+$(VENV)/.installed: pyproject.toml requirements-dev.txt tools/make-venv
+	@tools/make-venv "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+record: setup
+	@tools/record-and-report "$(BIN)/wgprof" "$(DURATION)" $(RECORD)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+test-fast: setup
+	@$(BIN)/pytest -q tests/unit tests/verify
+
+lab-test: setup
+	@$(BIN)/pytest -q tests/lab
+
+test: setup lint
+	@$(BIN)/pytest -q --durations=15 tests
+
+example: setup
+	@$(BIN)/wgprof record --target lab --duration 12 --output reports/example.wgprof.new
+	@mv reports/example.wgprof.new reports/example.wgprof
+	@$(BIN)/wgprof report reports/example.wgprof --output reports/example.html
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the probes share with user space.  The Python twin is wgprof/agent/layout.py;
+ * tests/unit/test_layout.py compares the two.
+ *
+ * Set by the loader with -D:
+ *	SLOTS		objects that can be told apart, slot 0 included
+ *	CPUS		highest possible CPU number + 1
+ *	OFF_*		offsets of kernel structure members, read from BTF
+ */
+#ifndef WGPROF_LAYOUT_H
+#define WGPROF_LAYOUT_H
+
+#define COUNTERS 8
+#define BUCKETS 192
+#define SUB_BUCKET_BITS 3
+#define SUB_BUCKETS (1 << SUB_BUCKET_BITS)
+#define DURATION_SHIFT 2
+
+/* Work of no known peer. */
+#define SLOT_NONE 0
+/* Work of an interface the user did not ask for: no block exists, so nothing is counted. */
+#define SLOT_IGNORED 0xffff
+
+enum cell_kind {
+	TX_STAGE, TX_ENCRYPT, TX_SEND,
+	RX_RECEIVE, RX_DECRYPT, RX_DELIVER,
+	ENCRYPT_WORK, DECRYPT_WORK, TX_WORK, RX_NAPI,
+	ENCRYPT_RING_ARRIVAL, DECRYPT_RING_ARRIVAL, TX_QUEUE_ARRIVAL, RX_QUEUE_ARRIVAL,
+	ENCRYPT_RING_DEPTH, DECRYPT_RING_DEPTH, TX_QUEUE_DEPTH, RX_QUEUE_DEPTH, TX_STAGED_DEPTH,
+	SOFTIRQ,
+	KINDS
+};
+
+/* Counters of a stage. */
+enum { S_PACKETS, S_BYTES, S_SERVICE_NS, S_NESTED_NS, S_FAILED, S_CALLS };
+/* Counters of a work item or NAPI. */
+enum { X_EXECUTIONS, X_PACKETS, X_BUSY_NS, X_EMPTY, X_EMPTY_NS, X_WAKEUPS, X_DELAY_NS, X_DELAYED };
+/* Counters of arrivals at a queue. */
+enum { A_HANDOFFS, A_PACKETS, A_REFUSED, A_REFUSED_PACKETS, A_DEPTH_SUM, A_DEPTH_MAX, A_OUTSIDE };
+/* Counters of depths seen by the clock. */
+enum { D_SAMPLES, D_DEPTH_SUM, D_DEPTH_MAX, D_OCCUPIED };
+/* Counters of softirqs: runs and time outside the stages. */
+enum { I_NET_RX_RUNS, I_NET_RX_NS, I_NET_TX_RUNS, I_NET_TX_NS, I_OTHER_RUNS, I_OTHER_NS };
+
+struct cell {
+	u64 counter[COUNTERS];
+	u32 histogram[BUCKETS];
+};
+
+/* All cells of one object on one CPU. */
+struct block {
+	struct cell cell[KINDS];
+};
+
+enum point {
+	POINT_STAGE = 1, POINT_ENCRYPT, POINT_SEND,
+	POINT_RECEIVE, POINT_DECRYPT, POINT_DELIVER,
+};
+
+#define EVENT_HEAD 1
+#define EVENT_FAILED 2
+
+/* One step of a sampled packet. */
+struct journey_event {
+	u64 end_ns;
+	u64 nonce;
+	u32 key_index;
+	u32 service_ns;
+	u16 cpu;
+	u16 slot;
+	u8 point;
+	u8 flags;
+	u16 extra;
+};
+
+enum object_kind { OBJECT_FREE, OBJECT_DEVICE, OBJECT_PEER, OBJECT_GONE };
+
+#define NAME_SIZE 16
+#define KEY_SIZE 32
+#define ENDPOINT_SIZE 28
+
+struct object {
+	u64 address;		/* of the wg_peer or wg_device */
+	u64 id;			/* peer: internal_id; device: its address */
+	u64 device;		/* address of the wg_device */
+	u64 netns;		/* inode number */
+	u64 first_seen_ns;
+	u64 napi_scheduled_ns;	/* peer: when its NAPI was last scheduled, 0 once polled */
+	u32 kind;
+	u32 device_slot;
+	u32 ifindex;
+	u32 threaded;
+	char name[NAME_SIZE];	/* of the interface */
+	u8 public_key[KEY_SIZE];
+	u8 endpoint[ENDPOINT_SIZE];	/* a sockaddr_in or sockaddr_in6 */
+	u32 reserved;
+};
+
+/* Losses, one row a CPU. */
+enum loss {
+	LOSS_RING_FULL,		/* journey events that found the ring buffer full */
+	LOSS_UNMATCHED,		/* returns whose start was not seen */
+	LOSS_CLOBBERED,		/* starts overwritten before their return */
+	LOSS_SLOTS,		/* packets of objects for which no slot was free */
+	LOSSES
+};
+
+struct control {
+	u64 sample_every;
+	u32 filter_names;	/* how many of the names below are set; 0 takes all interfaces */
+	u32 top_slot;		/* highest slot claimed so far */
+	u32 clock_cursor;	/* slot the clock looked at last */
+	u32 reserved;
+	char names[8][NAME_SIZE];
+};
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Peers and devices.
+ *
+ * A peer is known by the kernel's own internal_id (never reused, small), a device by its address.  The
+ * first packet put on a peer's queue claims a slot for the peer and its device; from then on the
+ * id is found in a cache of one word an entry, so that a reader never sees half a change.
+ */
+#ifndef WGPROF_OBJECTS_H
+#define WGPROF_OBJECTS_H
+
+#include "state.h"
+
+#define CACHE 1024
+#define CACHE_SLOT_BITS 16
+#define CLAIM_TRIES 8
+
+BPF_ARRAY(slot_cache, u64, CACHE);		/* id << 16 | slot */
+BPF_TABLE("hash", u64, u32, slot_by_id, SLOTS * 2);
+BPF_TABLE("hash", u32, u64, owner_of_slot, SLOTS);
+
+/* A device's id; a kernel address without the bits that are the same in all, as the cache has no room for them. */
+#define device_id(address) ((address) & ((1ULL << 48) - 1))
+
+INLINE u32 slot_of(u64 id)
+{
+	u32 index = id & (CACHE - 1);
+	u64 *cached = slot_cache.lookup(&index);
+	u32 *slot;
+
+	if (cached && *cached >> CACHE_SLOT_BITS == id)
+		return *cached & 0xffff;
+	slot = slot_by_id.lookup(&id);
+	if (!slot)
+		return SLOT_NONE;
+	if (cached)
+		*cached = id << CACHE_SLOT_BITS | *slot;
+	return *slot;
+}
+
+INLINE u32 slot_of_peer(u64 peer, bool typed)
+{
+	return slot_of(load64(peer, OFF_PEER_INTERNAL_ID, typed));
+}
+
+/*
+ * A free slot for `id`, or SLOT_NONE.  Slots are claimed in order, and only one CPU can claim one,
+ * since creating its entry is exclusive; top_slot is a hint that a race may leave behind.
+ */
+INLINE u32 claim_slot(u64 id)
+{
+	u32 zero = 0, slot, i, top;
+	struct control *c = control.lookup(&zero);
+
+	if (!c)
+		return SLOT_NONE;
+	top = c->top_slot;
+	for (i = 0; i < CLAIM_TRIES; i++) {
+		slot = top + 1 + i;
+		if (slot >= SLOTS)
+			return SLOT_NONE;
+		if (owner_of_slot.insert(&slot, &id))
+			continue;
+		if (!slot_by_id.insert(&id, &slot)) {
+			c->top_slot = slot;
+			return slot;
+		}
+		/* Another CPU was first with this id. */
+		owner_of_slot.delete(&slot);
+		return slot_of(id);
+	}
+	return SLOT_NONE;
+}
+
+INLINE bool is_wanted(struct object *object)
+{
+	u32 zero = 0, i;
+	struct control *c = control.lookup(&zero);
+	u64 *name = (u64 *)object->name;
+
+	if (!c || !c->filter_names)
+		return true;
+#pragma unroll
+	for (i = 0; i < 8; i++) {
+		u64 *wanted = (u64 *)c->names[i];
+
+		if (i < c->filter_names && wanted[0] == name[0] && wanted[1] == name[1])
+			return true;
+	}
+	return false;
+}
+
+INLINE u32 meet_device(u64 device)
+{
+	struct object *object;
+	u32 slot = slot_of(device_id(device));
+	u64 netdev;
+
+	if (slot != SLOT_NONE)
+		return slot;
+	slot = claim_slot(device_id(device));
+	object = objects.lookup(&slot);
+	if (!slot || !object)
+		return SLOT_NONE;
+	netdev = read64(device + OFF_DEVICE_DEV);
+	bpf_probe_read_kernel(object->name, NAME_SIZE, (void *)(netdev + OFF_NETDEV_NAME));
+	object->ifindex = read32(netdev + OFF_NETDEV_IFINDEX);
+	object->netns = read32(read64(netdev + OFF_NETDEV_NET) + OFF_NET_INUM);
+	object->address = device;
+	object->id = device_id(device);
+	object->device = device;
+	object->device_slot = slot;
+	object->first_seen_ns = now_ns();
+	object->kind = OBJECT_DEVICE;
+	return slot;
+}
+
+/* The first packet of a peer: everything a reader needs to name it. */
+INLINE u32 meet_peer(u64 peer, u64 id)
+{
+	u64 device = read64(peer + OFF_PEER_DEVICE);
+	u32 device_slot = meet_device(device);
+	struct object *object, *owner;
+	u32 slot;
+
+	owner = objects.lookup(&device_slot);
+	if (!device_slot || !owner)
+		return SLOT_NONE;
+	if (!is_wanted(owner)) {
+		slot = SLOT_IGNORED;
+		slot_by_id.insert(&id, &slot);
+		return slot;
+	}
+	slot = claim_slot(id);
+	object = objects.lookup(&slot);
+	if (!slot || !object)
+		return SLOT_NONE;
+	bpf_probe_read_kernel(object->public_key, KEY_SIZE, (void *)(peer + OFF_PEER_PUBLIC_KEY));
+	bpf_probe_read_kernel(object->endpoint, ENDPOINT_SIZE, (void *)(peer + OFF_PEER_ENDPOINT));
+	__builtin_memcpy(object->name, owner->name, NAME_SIZE);
+	object->ifindex = owner->ifindex;
+	object->netns = owner->netns;
+	object->threaded = read64(peer + OFF_PEER_NAPI + OFF_NAPI_THREAD) != 0;
+	object->address = peer;
+	object->id = id;
+	object->device = device;
+	object->device_slot = device_slot;
+	object->first_seen_ns = now_ns();
+	object->kind = OBJECT_PEER;
+	return slot;
+}
+
+#endif

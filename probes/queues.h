@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Hand-offs: what is put on a peer's queue and, with it, on the device's ring.
+ * drivers/net/wireguard/queueing.c, include/linux/ptr_ring.h
+ */
+#ifndef WGPROF_QUEUES_H
+#define WGPROF_QUEUES_H
+
+#include "objects.h"
+
+/* MESSAGE_DATA of drivers/net/wireguard/messages.h */
+#define MESSAGE_DATA 4
+/* MAX_QUEUED_PACKETS of drivers/net/wireguard/messages.h: length of the rings and peer queues */
+#define QUEUE_LIMIT 1024
+/* A ring frees its slots in batches, so it can be full this much earlier; then it is looked at closely. */
+#define RING_NEARLY_FULL (QUEUE_LIMIT - 128)
+/* A hand-off holds at most what was staged: 128 skbs, each of at most 64 KiB cut into segments. */
+#define SAMPLED_IN_HANDOFF 64
+
+/* Head of a data packet on the wire; little endian, as are the machines this runs on. */
+struct wire_header {
+	u32 type;
+	u32 key;
+	u64 nonce;
+};
+
+/* The start of skb->cb while WireGuard owns the packet: struct packet_cb of queueing.h. */
+struct packet_mark {
+	u64 nonce;
+	u64 keypair;
+};
+
+INLINE void read_mark(struct packet_mark *mark, u64 skb)
+{
+	bpf_probe_read_kernel(mark, sizeof(*mark), (void *)(skb + OFF_SKB_CB));
+}
+
+/* Packets the worker that runs on this CPU has moved. */
+INLINE void count_moved(struct cpu_state *state, u32 packets)
+{
+	u32 index = state->running;
+
+	if (index)
+		state->workers[(index - 1) & (WORKERS - 1)].packets += packets;
+}
+
+/* Depth of a ptr_ring; QUEUE_LIMIT exactly when the next produce will fail. */
+INLINE u32 ring_depth(u64 ring)
+{
+	u32 producer = read32(ring + OFF_RING_PRODUCER);
+	u32 consumer = read32(ring + OFF_RING_CONSUMER);
+	u32 depth = (producer - consumer) & (QUEUE_LIMIT - 1);
+
+	if (depth && depth < RING_NEARLY_FULL)
+		return depth;
+	if (read64(read64(ring + OFF_RING_QUEUE) + 8ULL * (producer & (QUEUE_LIMIT - 1))))
+		return QUEUE_LIMIT;
+	return depth;
+}
+
+INLINE void count_arrival(struct cell *cell, u32 packets, u32 depth)
+{
+	cell->counter[A_HANDOFFS]++;
+	cell->counter[A_PACKETS] += packets;
+	cell->counter[A_DEPTH_SUM] += depth;
+	if (depth > cell->counter[A_DEPTH_MAX])
+		cell->counter[A_DEPTH_MAX] = depth;
+	note(cell, depth);
+}
+
+INLINE void count_refusal(struct cell *cell, u32 packets)
+{
+	cell->counter[A_REFUSED]++;
+	cell->counter[A_REFUSED_PACKETS] += packets;
+}
+
+/*
+ * wg_prev_queue_enqueue(queue, skb), for both directions: a transmit hand-off is a list of
+ * segments with consecutive nonces, a receive hand-off one packet.
+ */
+INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	struct packet_mark mark = {};
+	struct wire_header header = {};
+	struct handoff *handoff;
+	struct object *object;
+	u64 peer, id;
+	u32 slot, depth;
+	bool transmit;
+
+	if (!state)
+		return 0;
+	read_mark(&mark, skb);
+	peer = read64(mark.keypair + OFF_KEYPAIR_PEER);
+	id = read64(peer + OFF_PEER_INTERNAL_ID);
+	transmit = queue == peer + OFF_PEER_TX_QUEUE;
+	if (!transmit && queue != peer + OFF_PEER_RX_QUEUE)
+		return 0;
+	slot = slot_of(id);
+	if (slot == SLOT_NONE)
+		slot = meet_peer(peer, id);
+	if (slot == SLOT_NONE)
+		state->losses[LOSS_SLOTS]++;
+	object = objects.lookup(&slot);
+	handoff = transmit ? &state->tx : &state->rx;
+	handoff->skb = skb;
+	handoff->queue = queue;
+	state->handing_off = transmit ? HANDING_TX : HANDING_RX;
+	handoff->slot = slot;
+	handoff->device_slot = object ? object->device_slot : SLOT_IGNORED;
+	if (transmit) {
+		/* The list's head still stands on the caller's stack and knows its length. */
+		handoff->packets = read32(load64(skb, OFF_SKB_PREV, typed) + OFF_LIST_QLEN);
+		handoff->nonce = mark.nonce;
+		handoff->key = read32(mark.keypair + OFF_KEYPAIR_REMOTE_INDEX);
+		state->xmit_slot = slot;
+		state->xmit_packets += handoff->packets;
+	} else {
+		bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
+		handoff->packets = 1;
+		handoff->nonce = header.nonce;
+		handoff->key = header.key;
+		state->receive_slot = slot;
+	}
+	return 0;
+}
+
+/* One event for each sampled packet of a hand-off, so that every journey has its beginning. */
+INLINE void emit_handoff(struct cpu_state *state, u32 cpu, struct handoff *handoff, bool transmit, u8 flags)
+{
+	u32 zero = 0, i;
+	struct control *c = control.lookup(&zero);
+	u64 start, nonce, every, end = handoff->nonce + handoff->packets;
+	struct step step = {};
+
+	if (!c || !c->sample_every)
+		return;
+	every = c->sample_every;
+	nonce = (handoff->nonce + every - 1) / every * every;
+	if (nonce >= end)
+		return;
+	start = transmit ? state->xmit.start : state->receive.start;
+	step.end = now_ns();
+	step.service = start ? step.end - start : 0;
+	step.key = handoff->key;
+	step.slot = handoff->slot;
+	step.packets = handoff->packets;
+	step.point = transmit ? POINT_STAGE : POINT_RECEIVE;
+	for (i = 0; i < SAMPLED_IN_HANDOFF && nonce < end; i++, nonce += every) {
+		step.nonce = nonce;
+		step.flags = flags | (nonce == handoff->nonce ? EVENT_HEAD : 0);
+		emit(state, cpu, &step);
+	}
+}
+
+/*
+ * Its return: whether the peer's queue took the hand-off; and whether the device's ring, which is
+ * next, has room.
+ */
+INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *handoff, bool transmit, bool accepted,
+			  bool typed)
+{
+	struct block *block, *device_block;
+	struct object *object;
+	struct cell *cell;
+	u32 depth;
+	u8 flags = 0;
+
+	handoff->skb = 0;
+	block = block_of(handoff->slot, cpu);
+	if (!block)
+		return 0;
+	cell = &block->cell[transmit ? TX_QUEUE_ARRIVAL : RX_QUEUE_ARRIVAL];
+	/* The depth met: what the counter shows, less this hand-off itself. */
+	depth = read32(handoff->queue + OFF_PREV_QUEUE_COUNT);
+	if (accepted && depth)
+		depth--;
+	count_arrival(cell, handoff->packets, depth);
+	/* Keepalives, and what waited for a handshake, come from timers and work items. */
+	if (!(transmit ? state->xmit.start : state->receive.start))
+		cell->counter[A_OUTSIDE] += handoff->packets;
+	if (!accepted) {
+		count_refusal(cell, handoff->packets);
+		flags = EVENT_FAILED;
+		goto out;
+	}
+	object = objects.lookup(&handoff->slot);
+	device_block = block_of(handoff->device_slot, cpu);
+	if (!object || !device_block || handoff->slot == SLOT_NONE)
+		goto out;
+	cell = &device_block->cell[transmit ? ENCRYPT_RING_ARRIVAL : DECRYPT_RING_ARRIVAL];
+	depth = ring_depth(object->device + (transmit ? OFF_DEVICE_ENCRYPT_RING : OFF_DEVICE_DECRYPT_RING));
+	count_arrival(cell, handoff->packets, depth);
+	if (depth == QUEUE_LIMIT) {
+		count_refusal(cell, handoff->packets);
+		flags = EVENT_FAILED;
+	}
+out:
+	emit_handoff(state, cpu, handoff, transmit, flags);
+	return 0;
+}
+
+/* fexit knows which skb it is about. */
+INLINE int on_enqueued(u64 skb, u64 ret, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+
+	if (!state)
+		return 0;
+	if (state->tx.skb == skb)
+		return finish_handoff(state, cpu, &state->tx, true, (u8)ret, typed);
+	if (state->rx.skb == skb)
+		return finish_handoff(state, cpu, &state->rx, false, (u8)ret, typed);
+	state->losses[LOSS_UNMATCHED]++;
+	return 0;
+}
+
+/* A kretprobe does not: it takes the hand-off begun last on this CPU. */
+INLINE int on_enqueued_last(u64 ret, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	u32 which;
+
+	if (!state)
+		return 0;
+	which = state->handing_off;
+	state->handing_off = HANDING_NONE;
+	if (which == HANDING_TX && state->tx.skb)
+		return finish_handoff(state, cpu, &state->tx, true, (u8)ret, typed);
+	if (which == HANDING_RX && state->rx.skb)
+		return finish_handoff(state, cpu, &state->rx, false, (u8)ret, typed);
+	state->losses[LOSS_UNMATCHED]++;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Receive: rx.receive (wg_packet_receive until the packet is on its peer's queue), rx.deliver
+ * (in wg_packet_rx_poll, packet by packet) and the poll itself.
+ * drivers/net/wireguard/receive.c
+ */
+#ifndef WGPROF_RECEIVE_H
+#define WGPROF_RECEIVE_H
+
+#include "queues.h"
+
+/* wg_packet_receive(wg, skb): NIC softirq. */
+INLINE int on_receive(u64 device, u64 skb, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+
+	if (!state)
+		return 0;
+	state->receive_slot = SLOT_NONE;
+	state->receive_bytes = load32(skb, OFF_SKB_LEN, typed);
+	frame_open(state, &state->receive, now_ns());
+	return 0;
+}
+
+/* Only data packets reach a peer's queue; handshakes and strays leave receive_slot empty. */
+INLINE int on_receive_done(u64 ret, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	struct block *block;
+	struct cell *cell;
+	u64 own, on_top;
+
+	if (!state)
+		return 0;
+	if (!state->receive.start) {
+		state->losses[LOSS_UNMATCHED]++;
+		return 0;
+	}
+	own = frame_close(state, &state->receive, now_ns(), &on_top);
+	block = block_of(state->receive_slot, cpu);
+	if (!block)
+		return 0;
+	cell = &block->cell[RX_RECEIVE];
+	cell->counter[S_CALLS]++;
+	if (state->receive_slot != SLOT_NONE)
+		cell->counter[S_PACKETS]++;
+	cell->counter[S_BYTES] += state->receive_bytes;
+	count_service(cell, own, on_top);
+	return 0;
+}
+
+/* wg_packet_rx_poll(napi, budget): softirq or NAPI thread, softirqs off either way. */
+INLINE int on_poll(u64 napi, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	struct object *object;
+	u64 now, scheduled;
+	u32 slot;
+
+	if (!state)
+		return 0;
+	slot = slot_of_peer(napi - OFF_PEER_NAPI, false);
+	now = now_ns();
+	state->poll_slot = slot;
+	state->poll_delay = 0;
+	state->poll_delivered = 0;
+	object = objects.lookup(&slot);
+	if (object && slot) {
+		scheduled = object->napi_scheduled_ns;
+		object->napi_scheduled_ns = 0;
+		/* At least 1, so that 0 stays "unknown". */
+		if (scheduled)
+			state->poll_delay = now > scheduled ? now - scheduled : 1;
+	}
+	state->deliver.start = 0;
+	frame_open(state, &state->poll, now);
+	return 0;
+}
+
+/* The packet being delivered is done: the next one begins, or the poll ends. */
+INLINE void finish_delivery(struct cpu_state *state, u32 cpu, struct block *block, u64 now)
+{
+	struct cell *cell = &block->cell[RX_DELIVER];
+	u64 start = state->deliver.start;
+	u64 own, on_top;
+
+	own = frame_close(state, &state->deliver, now, &on_top);
+	cell->counter[S_CALLS]++;
+	cell->counter[S_PACKETS]++;
+	cell->counter[S_BYTES] += state->deliver_bytes;
+	count_service(cell, own, on_top);
+	state->poll_delivered++;
+	if (is_sampled(state->deliver_nonce)) {
+		struct step step = {
+			.end = now, .nonce = state->deliver_nonce, .service = now - start,
+			.key = state->deliver_key, .slot = state->poll_slot, .point = POINT_DELIVER,
+		};
+		emit(state, cpu, &step);
+	}
+}
+
+/*
+ * wg_socket_endpoint_from_skb(endpoint, skb): the first thing the poll does with a packet that
+ * is decrypted and not a replay.  Handshakes call it too, but never inside a poll.
+ */
+INLINE int on_deliver(u64 endpoint, u64 skb, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	struct packet_mark mark = {};
+	struct block *block;
+	u64 now;
+
+	if (!state || !state->poll.start)
+		return 0;
+	block = block_of(state->poll_slot, cpu);
+	if (!block)
+		return 0;
+	now = now_ns();
+	if (state->deliver.start)
+		finish_delivery(state, cpu, block, now);
+	read_mark(&mark, skb);
+	state->deliver_nonce = mark.nonce;
+	state->deliver_key = 0;
+	if (is_sampled(mark.nonce))
+		state->deliver_key = read32(mark.keypair + OFF_KEYPAIR_INDEX);
+	state->deliver_bytes = load32(skb, OFF_SKB_LEN, typed);
+	frame_open(state, &state->deliver, now);
+	return 0;
+}
+
+INLINE int on_poll_done(u64 ret, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	u32 done = ret;
+	struct block *block;
+	struct cell *cell;
+	u64 own, on_top, now;
+
+	if (!state)
+		return 0;
+	if (!state->poll.start) {
+		state->losses[LOSS_UNMATCHED]++;
+		return 0;
+	}
+	block = block_of(state->poll_slot, cpu);
+	now = now_ns();
+	if (!block) {
+		frame_close(state, &state->poll, now, &on_top);
+		return 0;
+	}
+	if (state->deliver.start)
+		finish_delivery(state, cpu, block, now);
+	own = frame_close(state, &state->poll, now, &on_top);
+	/* Taken off the queue but not delivered: not decryptable, replayed, or never decrypted. */
+	if (done > state->poll_delivered)
+		block->cell[RX_DELIVER].counter[S_FAILED] += done - state->poll_delivered;
+	cell = &block->cell[RX_NAPI];
+	cell->counter[X_EXECUTIONS]++;
+	cell->counter[X_PACKETS] += done;
+	cell->counter[X_BUSY_NS] += own;
+	if (!done) {
+		cell->counter[X_EMPTY]++;
+		cell->counter[X_EMPTY_NS] += own;
+	}
+	if (state->poll_delay) {
+		cell->counter[X_DELAY_NS] += state->poll_delay;
+		cell->counter[X_DELAYED]++;
+		note_duration(cell, state->poll_delay);
+	}
+	return 0;
+}
+
+/* __napi_schedule(napi): every driver's; only WireGuard's polls are of interest. */
+INLINE int on_napi_schedule(u64 napi, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct object *object;
+	struct block *block;
+	u32 slot;
+
+	if (load64(napi, OFF_NAPI_POLL, typed) != ADDR_RX_POLL)
+		return 0;
+	slot = slot_of_peer(napi - OFF_PEER_NAPI, false);
+	object = objects.lookup(&slot);
+	block = block_of(slot, cpu);
+	if (!slot || !object || !block)
+		return 0;
+	object->napi_scheduled_ns = now_ns();
+	block->cell[RX_NAPI].counter[X_WAKEUPS]++;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Transmit: tx.stage (wg_xmit until the packet is on its peer's queue), tx.encrypt and tx.send.
+ * drivers/net/wireguard/{device,send,queueing,socket}.c
+ */
+#ifndef WGPROF_TRANSMIT_H
+#define WGPROF_TRANSMIT_H
+
+#include "queues.h"
+
+/* wg_xmit(skb, dev): runs with softirqs off, so one frame a CPU is enough. */
+INLINE int on_xmit(u64 skb, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+
+	if (!state)
+		return 0;
+	state->xmit_slot = SLOT_NONE;
+	state->xmit_packets = 0;
+	state->xmit_bytes = load32(skb, OFF_SKB_LEN, typed);
+	frame_open(state, &state->xmit, now_ns());
+	return 0;
+}
+
+INLINE int on_xmit_done(u64 ret, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	struct block *block;
+	struct cell *cell;
+	u64 own, on_top;
+
+	if (!state)
+		return 0;
+	if (!state->xmit.start) {
+		state->losses[LOSS_UNMATCHED]++;
+		return 0;
+	}
+	own = frame_close(state, &state->xmit, now_ns(), &on_top);
+	block = block_of(state->xmit_slot, cpu);
+	if (!block)
+		return 0;
+	cell = &block->cell[TX_STAGE];
+	cell->counter[S_CALLS]++;
+	cell->counter[S_PACKETS] += state->xmit_packets;
+	cell->counter[S_BYTES] += state->xmit_bytes;
+	if ((u32)ret)
+		cell->counter[S_FAILED]++;
+	count_service(cell, own, on_top);
+	return 0;
+}
+
+/* wg_socket_send_skb_to_peer(peer, skb, ds): also carries handshakes, told apart by the header. */
+INLINE int on_send(u64 peer, u64 skb, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	struct wire_header header = {};
+
+	if (!state)
+		return 0;
+	bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
+	state->send_data = (header.type & 0xff) == MESSAGE_DATA;
+	state->send_nonce = header.nonce;
+	state->send_key = header.key;
+	state->send_bytes = load32(skb, OFF_SKB_LEN, typed);
+	state->send_slot = slot_of_peer(peer, typed);
+	frame_open(state, &state->send, now_ns());
+	return 0;
+}
+
+INLINE int on_send_done(u64 ret, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	struct worker *worker;
+	struct block *block;
+	struct cell *cell;
+	u64 own, on_top, now, start;
+	u32 index;
+
+	if (!state)
+		return 0;
+	start = state->send.start;
+	if (!start) {
+		state->losses[LOSS_UNMATCHED]++;
+		return 0;
+	}
+	now = now_ns();
+	own = frame_close(state, &state->send, now, &on_top);
+	if (!state->send_data)
+		return 0;
+	block = block_of(state->send_slot, cpu);
+	if (!block)
+		return 0;
+	cell = &block->cell[TX_SEND];
+	cell->counter[S_CALLS]++;
+	if ((u32)ret) {
+		cell->counter[S_FAILED]++;
+	} else {
+		cell->counter[S_PACKETS]++;
+		cell->counter[S_BYTES] += state->send_bytes;
+	}
+	count_service(cell, own, on_top);
+	count_moved(state, 1);
+	if (is_sampled(state->send_nonce)) {
+		struct step step = {
+			.end = now, .nonce = state->send_nonce, .service = now - start,
+			.key = state->send_key, .slot = state->send_slot, .point = POINT_SEND,
+			.flags = (u32)ret ? EVENT_FAILED : 0,
+		};
+		emit(state, cpu, &step);
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,83 @@
+"""How the agent reads mapped memory: only what changed, and whole records of the ring alone."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+
+from wgprof.agent import maps
+from wgprof.agent.kernel import parse_cpu_list
+from wgprof.agent.layout import CELL, CELL_PREFIX, EVENT, EVENT_STRIDE, KINDS
+
+
+def memory(size: int) -> tuple[int, mmap.mmap]:
+    """A file that stands for a map, and our own view of it."""
+    fd, name = tempfile.mkstemp()
+    os.unlink(name)  # noqa: PTH108
+    os.ftruncate(fd, (size + maps.PAGE - 1) // maps.PAGE * maps.PAGE)
+    return fd, mmap.mmap(fd, 0)
+
+
+def test_only_changed_cells_are_given_out() -> None:
+    fd, view = memory(maps.BLOCK_BYTES * 4 * 2)
+    blocks = maps.Blocks(fd, slots=4, cpus=2, online=[0, 1])
+    assert blocks.changed([1]) == b""
+    at = ((1 * 2 + 1) * KINDS + 2) * CELL.size
+    struct.pack_into("<6Q", view, at, 5, 500, 0, 0, 0, 5)  # tx.send of object 1 on CPU 1
+    data = blocks.changed([1])
+    assert CELL_PREFIX.unpack_from(data) == (1, 1, 2, 0)
+    assert CELL.unpack_from(data, CELL_PREFIX.size)[:2] == (5, 500)
+    assert blocks.packets == 5
+    assert blocks.changed([1]) == b"", "nothing happened since"
+    struct.pack_into("<6Q", view, at, 5, 500, 0, 0, 1, 6)
+    assert blocks.changed([1]), "a call that moved nothing is news as well"
+
+
+def ring(size: int) -> tuple[maps.Ring, memoryview, memoryview, mmap.mmap]:
+    fd, view = memory(2 * maps.PAGE + 2 * size)
+    quads = memoryview(view).cast("Q")
+    return maps.Ring(fd, size), quads[:1], quads[maps.PAGE // 8 : maps.PAGE // 8 + 1], view
+
+
+def put(view: mmap.mmap, position: int, nonce: int, busy: bool = False) -> None:
+    at = 2 * maps.PAGE + position
+    struct.pack_into("<II", view, at, EVENT.size | (1 << 31 if busy else 0), 0)
+    EVENT.pack_into(view, at + 8, 1, nonce, 2, 3, 0, 1, 1, 0, 0)
+
+
+def test_ring_is_drained_in_bulk_and_stops_at_a_record_in_the_making() -> None:
+    reader, consumed, produced, view = ring(maps.PAGE)
+    for i in range(3):
+        put(view, i * EVENT_STRIDE, nonce=i, busy=i == 2)
+    produced[0] = 3 * EVENT_STRIDE
+    assert len(reader.drain()) == 2 * EVENT_STRIDE
+    assert consumed[0] == 2 * EVENT_STRIDE
+    assert reader.drain() == b""
+    put(view, 2 * EVENT_STRIDE, nonce=2)
+    data = reader.drain()
+    assert EVENT.unpack_from(data, 8)[1] == 2
+    assert reader.fill() == 0
+
+
+def test_ring_takes_no_more_than_asked_for() -> None:
+    reader, consumed, produced, view = ring(maps.PAGE)
+    for i in range(10):
+        put(view, i * EVENT_STRIDE, nonce=i)
+    produced[0] = 10 * EVENT_STRIDE
+    assert len(reader.drain(most=3 * EVENT_STRIDE + 7)) == 3 * EVENT_STRIDE
+    assert consumed[0] == 3 * EVENT_STRIDE
+
+
+def test_endpoints() -> None:
+    v4 = struct.pack("<H", 2) + struct.pack(">H", 51820) + bytes([192, 0, 2, 1]) + bytes(20)
+    v6 = struct.pack("<H", 10) + struct.pack(">H", 51820) + bytes(4) + bytes.fromhex("20010db8" + "0" * 23 + "1")
+    assert maps.format_endpoint(v4) == "192.0.2.1:51820"
+    assert maps.format_endpoint(v6) == "[2001:db8::1]:51820"
+    assert maps.format_endpoint(bytes(28)) == ""
+
+
+def test_cpu_lists() -> None:
+    assert parse_cpu_list("0-3,7\n") == [0, 1, 2, 3, 7]
+    assert parse_cpu_list("") == []

@@ -1,0 +1,121 @@
+"""Where probes go on the real kernels that were captured, and what happens when something is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.captures.facts import KERNELS, captured, captured_facts
+from wgprof.agent.plan import PlanError, Resolved, load_plan, parse_kallsyms, parse_traceable, resolve, wanted_symbols
+from wgprof.resources import resource_dir
+
+PLAN = load_plan((resource_dir("probes") / "plan.json").read_text())
+POINTS = {entry["point"] for entry in PLAN["points"]}
+
+
+def kinds(resolved: Resolved) -> dict[str, str]:
+    return {a.point: a.kind for a in resolved.attachments}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_point_has_a_place_on_every_kernel(kernel: str) -> None:
+    resolved = resolve(PLAN, captured_facts(kernel))
+    assert not resolved.missing
+    assert set(kinds(resolved)) == POINTS
+    assert len({a.program for a in resolved.attachments}) == len(POINTS)
+
+
+def test_old_bcc_gets_kprobes_new_bcc_gets_fentry() -> None:
+    assert kinds(resolve(PLAN, captured_facts("6.1")))["tx.encrypt start"] == "kprobe"
+    assert kinds(resolve(PLAN, captured_facts("6.1")))["tx.encrypt end"] == "kretprobe"
+    for kernel in ("6.12", "7.2"):
+        assert kinds(resolve(PLAN, captured_facts(kernel)))["tx.encrypt start"] == "fentry"
+        assert kinds(resolve(PLAN, captured_facts(kernel)))["tx.encrypt end"] == "fexit"
+
+
+def test_fexit_finds_the_return_value_behind_the_arguments() -> None:
+    resolved = resolve(PLAN, captured_facts("6.12"))
+    sources = {a.point: a.source for a in resolved.attachments}
+    assert sources["tx.send end"] == "FEXIT(kretfunc__wireguard__wg_socket_send_skb_to_peer, on_send_done, 3)"
+    assert sources["tx.work end"] == "FEXIT(kretfunc__wireguard__wg_packet_tx_worker, on_tx_worker_done, 1)"
+
+
+def test_a_refused_kind_falls_back_to_the_next() -> None:
+    facts = captured_facts("6.12")
+    resolved = resolve(PLAN, facts, frozenset({("tx.send start", "fentry")}))
+    assert kinds(resolved)["tx.send start"] == "kprobe"
+    resolved = resolve(PLAN, facts, frozenset({("tx.send start", "fentry"), ("tx.send start", "kprobe")}))
+    (missing,) = resolved.missing
+    assert missing.point == "tx.send start" and "refused" in missing.error and "tx.send" in missing.affects
+
+
+def test_a_function_that_is_gone_costs_only_what_depends_on_it() -> None:
+    values = captured("6.12")
+    symbols = {n: tuple((a, m) for a, m in p) for n, p in values["symbols"].items() if n != "encrypt_packet"}
+
+    def arguments(module: str, function: str) -> int | None:
+        return None if function == "encrypt_packet" else values["arguments"][module].get(function)
+
+    resolved = resolve(PLAN, captured_facts("6.12", symbols=symbols, arguments=arguments))
+    assert {m.point for m in resolved.missing} == {"tx.encrypt start", "tx.encrypt end"}
+    assert len(resolved.attachments) == len(POINTS) - 2
+
+
+def test_an_untraceable_function_is_not_attached() -> None:
+    facts = captured_facts("6.12")
+    assert facts.traceable is not None
+    rest = frozenset(pair for pair in facts.traceable if pair[0] != "wg_xmit")
+    resolved = resolve(PLAN, captured_facts("6.12", traceable=rest))
+    assert {m.point for m in resolved.missing} == {"tx.stage start", "tx.stage end"}
+
+
+def test_compiler_made_copies() -> None:
+    facts = captured_facts("6.1")
+    assert facts.traceable is not None
+    copy = "encrypt_packet.isra.0"
+
+    def renamed(*names: str) -> Resolved:
+        symbols = {n: p for n, p in facts.symbols.items() if n != "encrypt_packet"}
+        symbols.update(dict.fromkeys(names, ((1, "wireguard"),)))
+        traceable = facts.traceable | {(name, "wireguard") for name in names}  # type: ignore[operator]
+        return resolve(PLAN, captured_facts("6.1", symbols=symbols, traceable=traceable))
+
+    one = {a.point: a.symbol for a in renamed(copy).attachments}
+    assert one["tx.encrypt start"] == copy
+    assert "tx.encrypt start" not in kinds(renamed(copy, "encrypt_packet.isra.1")), "two copies: which one?"
+    assert "tx.encrypt start" not in kinds(renamed("encrypt_packet.cold"))
+
+
+def test_a_name_of_another_module_is_not_taken() -> None:
+    symbols = {**captured_facts("6.1").symbols, "decrypt_packet": ((1, "othervpn"),)}
+    resolved = resolve(PLAN, captured_facts("6.1", symbols=symbols))
+    assert "rx.decrypt start" in {m.point for m in resolved.missing}
+
+
+def test_missing_tracepoints_and_kprobes() -> None:
+    resolved = resolve(PLAN, captured_facts("6.12", tracepoints=frozenset()))
+    assert {m.point for m in resolved.missing} == {"work queued", "task switch", "softirq start", "softirq end"}
+    resolved = resolve(PLAN, captured_facts("6.1", kprobes=False))
+    assert set(kinds(resolved).values()) == {"tracepoint", "perf"}
+
+
+def test_a_missing_offset_is_named() -> None:
+    facts = captured_facts("6.12")
+
+    def offset(path: str) -> int:
+        from wgprof.agent.btf import BtfError
+
+        if path == "wg_peer.napi":
+            raise BtfError("gone")
+        return facts.offset(path)
+
+    with pytest.raises(PlanError, match=r"wg_peer\.napi"):
+        resolve(PLAN, captured_facts("6.12", offset=offset))
+
+
+def test_parsers_keep_only_what_is_wanted() -> None:
+    wanted = wanted_symbols(PLAN)
+    symbols = parse_kallsyms(
+        ["ffffffff81000000 T __napi_schedule", "ffffffffc0000010 t wg_xmit\t[wireguard]", "ffff t other", "bad"], wanted
+    )
+    assert symbols == {"__napi_schedule": ((0xFFFFFFFF81000000, ""),), "wg_xmit": ((0xFFFFFFFFC0000010, "wireguard"),)}
+    assert parse_traceable(["wg_xmit [wireguard]", "vfs_read"], wanted) == {("wg_xmit", "wireguard")}

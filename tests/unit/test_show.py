@@ -1,0 +1,112 @@
+"""`wgprof show`: three lines first, tables that cannot be forged by a recording, and stable JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from tests.support.simulated import InMemory, Load, gateway
+from tests.unit.test_report import HOSTILE, hostile, save
+from wgprof.analysis.summary import analyse, verdict
+from wgprof.cli.show import command
+from wgprof.errors import RecordingError
+from wgprof.report.as_json import as_document
+from wgprof.report.terminal import print_analysis
+
+
+@pytest.fixture(scope="module")
+def recording() -> InMemory:
+    tx, rx = Load(rate=1500, segments=2, crypt_ns=100_000), Load(crypt_ns=100_000)
+    return gateway(seconds=4, peers=2, workers=3, tx=tx, rx=rx, seed=5)
+
+
+def printed(recording: InMemory, width: int = 200) -> str:
+    out = io.StringIO()
+    print_analysis(analyse(recording), recording, Console(file=out, width=width, highlight=False))
+    return out.getvalue()
+
+
+def test_the_verdict_is_the_first_three_lines(recording: InMemory) -> None:
+    assert printed(recording).splitlines()[:3] == verdict(analyse(recording))
+
+
+def test_tables_follow(recording: InMemory) -> None:
+    text = printed(recording)
+    wanted = ["Transmit: stages", "tx.send.wait", "Receive: stages", "Servers:", "Queues:", "CPUs:", "Quality: does"]
+    places = [text.index(title) for title in wanted]
+    assert places == sorted(places)
+
+
+def test_a_failed_check_is_the_first_line(recording: InMemory) -> None:
+    lossy = recording.with_table("losses", [{"cause": "ring-full", "where": "events", "count": 3}])
+    first = printed(lossy).splitlines()[0]
+    assert "FAILED" in first and "losses" in first
+
+
+def test_nothing_flowed(recording: InMemory) -> None:
+    idle = InMemory().with_table("intervals", [{"t_ns": 1, "dt_ns": 10**8, "sample_every": 1}])
+    assert printed(idle).startswith("Nothing flowed")
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "[bold red]hidden[/]", "[link=https://x]y[/link]", "a\nb\rc"])
+def test_hostile_strings_do_nothing_on_a_terminal(recording: InMemory, text: str) -> None:
+    bad = hostile(recording, text)
+    out = io.StringIO()
+    # No colour of our own: whatever escape is left came from the recording.
+    console = Console(file=out, width=200, highlight=False, force_terminal=True, color_system=None, no_color=True)
+    print_analysis(analyse(bad), bad, console)
+    shown = out.getvalue().replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", "")
+    control = {c for c in shown if c != "\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0x202A <= ord(c) <= 0x202E)}
+    assert control == set()
+    if text.startswith("[bold"):
+        assert "[bold" in shown
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def test_json_is_versioned_and_complete(recording: InMemory, tmp_path: Path) -> None:
+    result = run(save(recording, tmp_path / "a.wgprof"), "--json")
+    assert result.exit_code == 0
+    document = json.loads(result.output)
+    assert document["wgprof_show"] == 1
+    assert document["flowed"] is True
+    assert len(document["verdict"]) == 3
+    keys = {"window", "headline", "objects", "stages", "waits", "queues", "servers", "cores", "journeys", "checks"}
+    assert keys | {"overhead", "manifest", "lab"} <= set(document)
+    assert document["headline"]["throughput"][0]["server"]["kind"] == "tx.work"
+    assert {"name", "subject", "value", "bound", "unit", "verdict", "detail", "taints"} == set(document["checks"][0])
+
+
+def test_json_has_no_numbers_json_does_not_have(recording: InMemory) -> None:
+    manifest = {**recording.manifest, "results": {"a": float("nan"), "b": [float("inf")]}}
+    document = as_document(analyse(recording), manifest)
+    assert json.loads(json.dumps(document, allow_nan=False))["manifest"]["results"] == {"a": None, "b": [None]}
+
+
+def test_json_of_an_idle_recording(tmp_path: Path) -> None:
+    idle = InMemory().with_table("intervals", [{"t_ns": 1, "dt_ns": 10**8, "sample_every": 1}])
+    document = json.loads(run(save(idle, tmp_path / "a.wgprof"), "--json").output)
+    assert (document["flowed"], document["window"], document["headline"]) == (False, None, None)
+
+
+def test_terminal_output_through_the_command(recording: InMemory, tmp_path: Path) -> None:
+    result = run(save(recording, tmp_path / "a.wgprof"))
+    assert result.exit_code == 0
+    assert result.output.splitlines()[:3] == verdict(analyse(recording))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"hello", b"PK\x03\x04 and so on"])
+def test_what_is_no_recording_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "x.wgprof"
+    if content is not None:
+        file.write_bytes(content)
+    result = run(file)
+    assert isinstance(result.exception, RecordingError)
+    assert "\n" not in result.exception.sentence

@@ -1,0 +1,56 @@
+"""The programs compile, and the running kernel's verifier accepts them: no VM, no WireGuard.
+
+Attaching needs a kernel with WireGuard, which the lab has.  fentry programs cannot even be loaded
+without their target, so they are compiled here, and loaded in the lab.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.captures.facts import KERNELS
+from wgprof.targets.local import python_with_bcc
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+def verify(kernel: str, *options: str) -> dict[str, dict[str, str]]:
+    """What became of each program of a kernel's plan; runs under the Python that has bcc, as root."""
+    python = python_with_bcc()
+    assert python, "bcc is missing: run `make setup`"
+    become_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    done = subprocess.run(
+        [*become_root, python, str(HERE / "load_programs.py"), str(ROOT), kernel, *options],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(result, dict)
+    return result
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_kprobe_programs_pass_the_verifier(kernel: str) -> None:
+    programs = verify(kernel, "--kprobes")
+    assert len(programs) == 27
+    refused = {name: row["error"] for name, row in programs.items() if row["error"]}
+    assert not refused
+
+
+@pytest.mark.parametrize("kernel", ("6.12", "7.2"))
+def test_fentry_programs_compile(kernel: str) -> None:
+    programs = verify(kernel)
+    assert {row["kind"] for row in programs.values()} == {"fentry", "fexit", "tracepoint", "perf"}
+
+
+def test_many_cpus_and_few_slots_pass_as_well() -> None:
+    programs = verify("6.1", "--kprobes", "--slots=16", "--cpus=128")
+    assert not {name: row["error"] for name, row in programs.items() if row["error"]}

@@ -1,0 +1,169 @@
+"""Facts about the running kernel: for the attach plan, and for the recording's manifest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from typing import Any, Dict, FrozenSet, List, Optional
+
+from wgprof.agent.btf import Btf, read_btf
+from wgprof.agent.plan import Facts, parse_kallsyms, parse_traceable, wanted_symbols
+
+_TRACING = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+_SYSCTLS = (
+    "net.core.netdev_max_backlog",
+    "net.core.netdev_budget",
+    "net.core.netdev_budget_usecs",
+    "net.core.rps_sock_flow_entries",
+    "net.core.rmem_default",
+    "net.core.rmem_max",
+    "net.core.bpf_jit_enable",
+    "net.ipv4.ip_forward",
+    "kernel.sched_rt_runtime_us",
+)
+#: bcc took `kfunc__MODULE__FUNCTION` names with this release; before, fentry reaches the kernel alone.
+_BCC_MODULE_FENTRY = (0, 28)
+
+
+def read_text(path: str) -> str:
+    """A small file's text, empty if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def tracing_directory() -> Optional[str]:
+    for directory in _TRACING:
+        if os.path.exists(os.path.join(directory, "available_filter_functions")):
+            return directory
+    return None
+
+
+def parse_cpu_list(text: str) -> List[int]:
+    """The CPUs of a kernel list such as `0-3,7`."""
+    cpus: List[int] = []
+    for part in text.strip().split(","):
+        if part:
+            first, _, last = part.partition("-")
+            cpus.extend(range(int(first), int(last or first) + 1))
+    return cpus
+
+
+def online_cpus() -> List[int]:
+    return parse_cpu_list(read_text("/sys/devices/system/cpu/online")) or [0]
+
+
+def possible_cpus() -> int:
+    """Highest possible CPU number + 1."""
+    return max(parse_cpu_list(read_text("/sys/devices/system/cpu/possible")) or [0]) + 1
+
+
+def has_kprobes() -> bool:
+    return os.path.isdir("/sys/bus/event_source/devices/kprobe") or any(
+        os.path.exists(os.path.join(directory, "kprobe_events")) for directory in _TRACING
+    )
+
+
+def bcc_version() -> str:
+    """Raises ImportError."""
+    import bcc
+
+    return str(bcc.__version__)
+
+
+def _version_tuple(text: str) -> "tuple[int, ...]":
+    parts = []
+    for part in text.split("."):
+        digits = "".join(c for c in part if c.isdigit())
+        if not digits:
+            break
+        parts.append(int(digits))
+    return tuple(parts)
+
+
+def tracepoints(names: "set[str]") -> FrozenSet[str]:
+    """Which of the tracepoints exist."""
+    directory = next((d for d in _TRACING if os.path.exists(os.path.join(d, "available_events"))), None)
+    if directory is None:
+        # Without tracefs nothing is known; attaching decides.
+        return frozenset(names)
+    events = {line.strip().partition(":")[2] for line in read_text(directory + "/available_events").splitlines()}
+    return frozenset(names & events)
+
+
+def gather_facts(plan: Dict[str, Any], bcc: str) -> Facts:
+    """Everything `resolve` needs to know.  Raises OSError, BtfError if there is no type information."""
+    wanted = wanted_symbols(plan)
+    btf = read_btf(plan["module"])
+    with open("/proc/kallsyms", encoding="ascii", errors="replace") as stream:
+        symbols = parse_kallsyms(stream, wanted)
+    traceable = None
+    directory = tracing_directory()
+    if directory is not None:
+        with contextlib.suppress(OSError), open(directory + "/available_filter_functions") as stream:
+            traceable = parse_traceable(stream, wanted)
+
+    def arguments(module: str, function: str) -> Optional[int]:
+        section: Optional[Btf] = btf.base if module == "vmlinux" else btf
+        return None if section is None else section.arguments(function)
+
+    names = {name for point in plan["points"] if "tracepoint" in point["kinds"] for name in point["functions"]}
+    modern = _version_tuple(bcc) >= _BCC_MODULE_FENTRY
+    return Facts(
+        symbols=symbols,
+        traceable=traceable,
+        arguments=arguments,
+        offset=btf.offset,
+        tracepoints=tracepoints(names),
+        module_fentry=modern,
+        kernel_fentry=modern,
+        kprobes=has_kprobes(),
+    )
+
+
+def describe_machine() -> Dict[str, Any]:
+    nodes = {}
+    base = "/sys/devices/system/node"
+    if os.path.isdir(base):
+        for entry in sorted(os.listdir(base)):
+            if entry.startswith("node") and entry[4:].isdigit():
+                nodes[entry[4:]] = parse_cpu_list(read_text(f"{base}/{entry}/cpulist"))
+    release = dict(line.split("=", 1) for line in read_text("/etc/os-release").splitlines() if "=" in line)
+    memory = read_text("/proc/meminfo").split()
+    return {
+        "kernel": platform.release(),
+        "arch": platform.machine(),
+        "cpus_online": online_cpus(),
+        "numa_nodes": nodes,
+        "clock": "CLOCK_MONOTONIC",
+        "clocksource": read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource").strip(),
+        "user_hz": os.sysconf("SC_CLK_TCK"),
+        "memory_bytes": int(memory[1]) * 1024 if len(memory) > 1 else 0,
+        "virtualisation": "hypervisor" if "hypervisor" in read_text("/proc/cpuinfo") else "none",
+        "distribution": release.get("PRETTY_NAME", "").strip('"'),
+    }
+
+
+def describe_wireguard() -> Dict[str, Any]:
+    base = "/sys/module/wireguard"
+    return {
+        "loaded": os.path.isdir(base),
+        "version": read_text(base + "/version").strip(),
+        "srcversion": read_text(base + "/srcversion").strip(),
+        "variant": read_text(base + "/parameters/wgprof_variant").strip() or "distribution",
+        "has_btf": os.path.exists("/sys/kernel/btf/wireguard"),
+    }
+
+
+def describe_sysctls() -> Dict[str, str]:
+    values = {name: read_text("/proc/sys/" + name.replace(".", "/")).strip() for name in _SYSCTLS}
+    return {name: value for name, value in values.items() if value}
+
+
+def describe_workqueues() -> Dict[str, str]:
+    """The CPU mask unbound work items may use; WireGuard's crypt work is bound, its handshake work is not."""
+    mask = read_text("/sys/devices/virtual/workqueue/cpumask").strip()
+    return {"unbound_cpumask": mask} if mask else {}

@@ -1,0 +1,240 @@
+"""Compiles, loads and attaches the probes with bcc: the only file that uses it.
+
+The probe programs include no kernel header, so bcc is pointed at the few headers of our own in
+`probes/include`: it then needs no kernel headers on the machine and compiles in a fraction of the
+time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+from wgprof.agent.plan import Attachment, Facts, Missing, Resolved, resolve
+
+RING_PAGES = 2048
+RING_BYTES = RING_PAGES * 4096
+WORK_ITEMS = 16384
+#: The blocks of all slots may take this much kernel memory.
+BLOCKS_BUDGET = 48 << 20
+MAX_SLOTS = 256
+MIN_SLOTS = 16
+#: Rounds of "attach, drop what was refused, compile again".
+ROUNDS = 3
+
+_OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
+
+
+class LoadError(Exception):
+    """A program could not be compiled, loaded or attached."""
+
+
+@dataclass
+class Attached:
+    attachment: Attachment
+    fd: int  # of the program
+
+
+def choose_slots(cpus: int, block_bytes: int) -> int:
+    """How many objects can be told apart in the memory allowed."""
+    return max(MIN_SLOTS, min(MAX_SLOTS, BLOCKS_BUDGET // (cpus * block_bytes)))
+
+
+def joined(directory: str, name: str, seen: Optional[Set[str]] = None) -> str:
+    """A source file with our own headers put in: bcc rewrites map accesses only in the main file."""
+    seen = set() if seen is None else seen
+    if name in seen:
+        return ""
+    seen.add(name)
+    lines = []
+    with open(os.path.join(directory, name), encoding="ascii") as stream:
+        for line in stream:
+            header = _OWN_HEADER.match(line)
+            lines.append(joined(directory, header.group(1), seen) if header else line)
+    return "".join(lines)
+
+
+class Programs:
+    """The compiled programs of a resolved plan.  Raises LoadError if they do not compile."""
+
+    def __init__(self, directory: str, resolved: Resolved, slots: int, cpus: int) -> None:
+        os.environ["BCC_KERNEL_SOURCE"] = directory
+        from bcc import BPF
+
+        class Bpf(BPF):  # type: ignore[misc]
+            """bcc attaches functions with certain names by itself, all or nothing; we do it one by one."""
+
+            def _trace_autoload(self) -> None:
+                pass
+
+        self._types = {
+            "fentry": BPF.TRACING,
+            "fexit": BPF.TRACING,
+            "kprobe": BPF.KPROBE,
+            "kretprobe": BPF.KPROBE,
+            "tracepoint": BPF.RAW_TRACEPOINT,
+            "perf": BPF.PERF_EVENT,
+        }
+        flags = [f"-I{directory}", f"-DSLOTS={slots}", f"-DCPUS={cpus}"]
+        flags += [f"-DRING_PAGES={RING_PAGES}", f"-DWORK_ITEMS={WORK_ITEMS}"]
+        flags += [f"-D{name}={value:#x}ULL" for name, value in resolved.defines.items()]
+        text = joined(directory, "wgprof.h") + "\n".join(a.source for a in resolved.attachments) + "\n"
+        with _captured_stderr() as captured:
+            try:
+                self.bpf = Bpf(text=text.encode(), cflags=flags)
+            except Exception as error:
+                raise LoadError(f"{error}: {_last_error(captured.text())}") from error
+
+    def load(self, a: Attachment) -> int:
+        """Has the kernel verify a program; returns its descriptor.  Raises LoadError with the verifier's words."""
+        with _captured_stderr() as captured:
+            try:
+                return int(self.bpf.load_func(a.program.encode(), self._types[a.kind]).fd)
+            except Exception as error:
+                raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
+
+    def attach(self, a: Attachment) -> None:
+        """Attaches a loaded program; the clock waits for `start_clock`.  Raises LoadError."""
+        bpf, program, symbol = self.bpf, a.program.encode(), a.symbol.encode()
+        with _captured_stderr() as captured:
+            try:
+                if a.kind == "fentry":
+                    bpf.attach_kfunc(fn_name=program)
+                elif a.kind == "fexit":
+                    bpf.attach_kretfunc(fn_name=program)
+                elif a.kind == "kprobe":
+                    bpf.attach_kprobe(event=symbol, fn_name=program)
+                elif a.kind == "kretprobe":
+                    bpf.attach_kretprobe(event=symbol, fn_name=program)
+                elif a.kind == "tracepoint":
+                    bpf.attach_raw_tracepoint(tp=symbol, fn_name=program)
+            except Exception as error:
+                raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
+
+    def start_clock(self, a: Attachment, hz: int, cpu: int) -> None:
+        """Runs a program `hz` times a second on one CPU.  Raises an exception of bcc's."""
+        from bcc import PerfSWConfig, PerfType
+
+        self.bpf.attach_perf_event(
+            ev_type=PerfType.SOFTWARE,
+            ev_config=PerfSWConfig.CPU_CLOCK,
+            fn_name=a.program.encode(),
+            sample_freq=hz,
+            cpu=cpu,
+        )
+
+
+class Probes:
+    """The attached probes.  `close` detaches everything; so does the end of the process."""
+
+    def __init__(self, directory: str, plan: Dict[str, Any], facts: Facts, slots: int, cpus: int) -> None:
+        self.attached: List[Attached] = []
+        self.slots = slots
+        #: Seconds the steps took, and what was refused before a lesser kind was taken.
+        self.startup: Dict[str, float] = {}
+        self.refusals: Dict[str, str] = {}
+        self._programs: Optional[Programs] = None
+        refused: Set[Tuple[str, str]] = set()
+        for left in reversed(range(ROUNDS)):
+            resolved = resolve(plan, facts, frozenset(refused))
+            began = time.monotonic()
+            self._programs = Programs(directory, resolved, slots, cpus)
+            self._took("compile_s", began)
+            failed = self._attach_all(resolved)
+            refused |= failed
+            if not failed or not left:
+                break
+            self.close()
+        self.missing = [
+            Missing(m.point, self.refusals.get(m.point, m.error), m.affects)
+            for m in resolve(plan, facts, frozenset(refused)).missing
+        ]
+
+    def _took(self, step: str, began: float) -> None:
+        self.startup[step] = round(self.startup.get(step, 0.0) + time.monotonic() - began, 3)
+
+    def _attach_all(self, resolved: Resolved) -> Set[Tuple[str, str]]:
+        """Loads all, then attaches all, so that counting begins everywhere at nearly the same time."""
+        programs = self._programs
+        assert programs is not None
+        began = time.monotonic()
+        failed: Set[Tuple[str, str]] = set()
+        loaded: List[Attached] = []
+        for attachment in resolved.attachments:
+            try:
+                loaded.append(Attached(attachment, programs.load(attachment)))
+            except LoadError as error:
+                failed.add(self._refuse(attachment, error))
+        for item in loaded:
+            try:
+                programs.attach(item.attachment)
+                self.attached.append(item)
+            except LoadError as error:
+                failed.add(self._refuse(item.attachment, error))
+        self._took("attach_s", began)
+        return failed
+
+    def _refuse(self, attachment: Attachment, error: LoadError) -> Tuple[str, str]:
+        self.refusals[attachment.point] = f"{attachment.kind}: {error}"
+        return attachment.point, attachment.kind
+
+    def start_clock(self, hz: int, cpu: int) -> None:
+        """Starts sampling queue depths.  Raises an exception of bcc's if the machine has no perf events."""
+        for item in self.attached:
+            if item.attachment.kind == "perf" and self._programs is not None:
+                self._programs.start_clock(item.attachment, hz, cpu)
+
+    def map_fd(self, name: str) -> int:
+        from bcc.libbcc import lib
+
+        assert self._programs is not None
+        return int(lib.bpf_table_fd(self._programs.bpf.module, name.encode()))
+
+    def value_size(self, name: str) -> int:
+        from bcc.libbcc import lib
+
+        assert self._programs is not None
+        return int(lib.bpf_table_leaf_size(self._programs.bpf.module, name.encode()))
+
+    def close(self) -> None:
+        programs, self._programs = self._programs, None
+        if programs is not None:
+            with contextlib.suppress(Exception):
+                programs.bpf.cleanup()
+        self.attached = []
+
+
+class _captured_stderr:
+    """What C code writes to stderr while the block runs; clang and libbpf do."""
+
+    def __enter__(self) -> "_captured_stderr":
+        self._file = tempfile.TemporaryFile()
+        self._saved: Optional[int] = os.dup(2)
+        os.dup2(self._file.fileno(), 2)
+        return self
+
+    def text(self) -> str:
+        self._file.seek(0)
+        return self._file.read(1 << 20).decode("utf-8", "replace")
+
+    def __exit__(self, *_: object) -> None:
+        if self._saved is not None:
+            os.dup2(self._saved, 2)
+            os.close(self._saved)
+        self._file.close()
+
+
+def _last_error(text: str) -> str:
+    """The line of a compiler's or the verifier's output that says what is wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in lines:
+        if "error:" in line:
+            return line
+    # The verifier says what is wrong last, in front of its statistics.
+    lines = [line for line in lines if not line.startswith(("processed ", "WARNING", "HINT"))]
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,214 @@
+"""The probes' maps as the agent sees them: mapped memory, so that looking costs no system call."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import mmap
+import struct
+from typing import Dict, List, Tuple
+
+from wgprof.agent.layout import CELL, EVENT_STRIDE, KINDS, SLOT_NONE
+
+PAGE = mmap.PAGESIZE
+BLOCK_BYTES = CELL.size * KINDS
+_CELL_QUADS = CELL.size // 8
+
+#: struct object of probes/layout.h
+OBJECT = struct.Struct("<6Q4I16s32s28sI")
+_OBJECT_KIND = 48
+OBJECT_DEVICE, OBJECT_PEER, OBJECT_GONE = 1, 2, 3
+#: struct control: sample_every, filter_names, top_slot, clock_cursor, reserved, names
+CONTROL = struct.Struct("<Q4I128s")
+_CONTROL_NAMES = 24
+NAME_SIZE = 16
+MAX_NAMES = 8
+
+#: The losses at the start of struct cpu_state, behind `nested`.
+LOSSES: Tuple[Tuple[str, str], ...] = (
+    ("ring-full", "journeys"),
+    ("unmatched-return", "stages"),
+    ("lost-return", "stages"),
+    ("no-free-slot", "objects"),
+)
+
+STAGES = 6
+#: The counter that every event of a cell kind raises: a stage's calls, else the first.
+#: Of softirqs it is the NET_RX runs; the others' time waits for the next of those.
+_TELLTALE = (5,) * STAGES + (0,) * (KINDS - STAGES)
+
+_RING_BUSY = 0x80
+
+
+def _map(fd: int, size: int, writable: bool = False) -> mmap.mmap:
+    protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    return mmap.mmap(fd, (size + PAGE - 1) // PAGE * PAGE, mmap.MAP_SHARED, protection)
+
+
+class Control:
+    def __init__(self, fd: int, interfaces: List[str]) -> None:
+        self._map = _map(fd, CONTROL.size, writable=True)
+        names = b"".join(name.encode()[: NAME_SIZE - 1].ljust(NAME_SIZE, b"\0") for name in interfaces[:MAX_NAMES])
+        self._map[8:12] = struct.pack("<I", min(len(interfaces), MAX_NAMES))
+        self._map[_CONTROL_NAMES : _CONTROL_NAMES + len(names)] = names
+
+    @property
+    def top_slot(self) -> int:
+        """The highest slot the probes have claimed."""
+        return int.from_bytes(self._map[12:16], "little")
+
+    def sample_every(self, n: int) -> None:
+        """Journeys: every nth nonce; 0 for none."""
+        self._map[0:8] = struct.pack("<Q", n)
+
+
+class Objects:
+    """The peers and devices the probes have met."""
+
+    def __init__(self, fd: int, slots: int, control: Control) -> None:
+        self._map = _map(fd, OBJECT.size * slots)
+        self._slots = slots
+        self._control = control
+        self._kinds: Dict[int, int] = {}
+
+    @property
+    def slots(self) -> List[int]:
+        return list(self._kinds)
+
+    def news(self) -> List[Dict[str, object]]:
+        """Objects that are new, or gone, since the last look."""
+        found = []
+        for slot in range(1, min(self._control.top_slot, self._slots - 1) + 1):
+            at = slot * OBJECT.size + _OBJECT_KIND
+            kind = self._map[at]  # small, and little endian
+            if kind and self._kinds.get(slot) != kind:
+                self._kinds[slot] = kind
+                found.append(self._read(slot, self._map))
+        return found
+
+    @staticmethod
+    def _read(slot: int, data: mmap.mmap) -> Dict[str, object]:
+        values = OBJECT.unpack_from(data, slot * OBJECT.size)
+        _address, identity, _device, netns, first_seen, _scheduled = values[:6]
+        kind, device_slot, ifindex, threaded, name, key, endpoint, _ = values[6:]
+        peer = kind != OBJECT_DEVICE
+        return {
+            "slot": slot,
+            "kind": "peer" if peer else "device",
+            "gone": kind == OBJECT_GONE,
+            "device_slot": device_slot,
+            "name": name.split(b"\0", 1)[0].decode("utf-8", "replace"),
+            "ifindex": ifindex,
+            "netns": netns,
+            "public_key": base64.b64encode(key).decode() if peer else "",
+            "endpoint": format_endpoint(endpoint) if peer else "",
+            # A device's address in the kernel stays in the kernel.
+            "internal_id": identity if peer else 0,
+            "threaded": threaded if peer else -1,
+            "first_seen_ns": first_seen,
+        }
+
+
+def format_endpoint(raw: bytes) -> str:
+    """address:port of a struct sockaddr_in or sockaddr_in6, empty if it is neither."""
+    family, port = struct.unpack_from("<H", raw)[0], struct.unpack_from(">H", raw, 2)[0]
+    if family == 2:
+        return f"{ipaddress.IPv4Address(raw[4:8])}:{port}"
+    if family == 10:
+        return f"[{ipaddress.IPv6Address(raw[8:24])}]:{port}"
+    return ""
+
+
+class Blocks:
+    """All cells; only those that changed are given out."""
+
+    def __init__(self, fd: int, slots: int, cpus: int, online: List[int]) -> None:
+        self._map = _map(fd, BLOCK_BYTES * slots * cpus)
+        self._quads = memoryview(self._map).cast("Q")
+        self._cpus = cpus
+        self._online = online
+        self._last: Dict[int, int] = {}
+        self._prefix = struct.Struct("<HHHH")
+        self._packets: Dict[int, int] = {}
+        #: Packets all stages have counted so far: what sampling every packet would cost in events.
+        self.packets = 0
+
+    def changed(self, slots: List[int]) -> bytes:
+        """Prefix and bytes of every cell that changed since the last call."""
+        parts: List[bytes] = []
+        quads, last, data = self._quads, self._last, self._map
+        for slot in [SLOT_NONE, *slots]:
+            for cpu in self._online:
+                index = (slot * self._cpus + cpu) * KINDS
+                telltale = index * _CELL_QUADS
+                for kind in range(KINDS):
+                    value = quads[telltale + _TELLTALE[kind]]
+                    if value and last.get(index) != value:
+                        last[index] = value
+                        start = index * CELL.size
+                        parts.append(self._prefix.pack(slot, cpu, kind, 0))
+                        parts.append(data[start : start + CELL.size])
+                        if kind < STAGES:
+                            self.packets += quads[telltale] - self._packets.get(index, 0)
+                            self._packets[index] = quads[telltale]
+                    index += 1
+                    telltale += _CELL_QUADS
+        return b"".join(parts)
+
+
+class States:
+    """Losses, counted by CPU."""
+
+    def __init__(self, fd: int, cpus: int, state_bytes: int) -> None:
+        self._map = _map(fd, state_bytes * cpus)
+        self._quads = memoryview(self._map).cast("Q")
+        self._cpus = cpus
+        self._stride = state_bytes // 8
+        #: While probes are attached one by one, returns come without starts; that is no loss.
+        self._before = self._totals()
+
+    def losses(self) -> Dict[str, int]:
+        """Losses since this object was made, by cause and place."""
+        return {key: count - self._before[key] for key, count in self._totals().items()}
+
+    def _totals(self) -> Dict[str, int]:
+        return {
+            f"{cause} {where}": sum(self._quads[cpu * self._stride + 1 + index] for cpu in range(self._cpus))
+            for index, (cause, where) in enumerate(LOSSES)
+        }
+
+
+class Ring:
+    """The ring buffer of journey events, drained in bulk.
+
+    All records have one size, so a whole stretch is copied at once, ring headers included; the
+    reader of the recording takes it apart.  A record that is still being written ends the stretch.
+    """
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._size = size
+        self._consumer = mmap.mmap(fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        # The data is mapped twice in a row, so that a stretch never has to be put together.
+        self._producer = mmap.mmap(fd, PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=PAGE)
+        self._consumed = memoryview(self._consumer).cast("Q")
+        self._produced = memoryview(self._producer).cast("Q")
+
+    def fill(self) -> int:
+        """Bytes waiting."""
+        return self._produced[0] - self._consumed[0]
+
+    def drain(self, most: int = 8 << 20) -> bytes:
+        """Up to `most` bytes of finished records."""
+        position = self._consumed[0]
+        length = min(self._produced[0] - position, most // EVENT_STRIDE * EVENT_STRIDE)
+        if not length:
+            return b""
+        start = PAGE + position % self._size
+        data = self._producer[start : start + length]
+        # The top byte of each record's first word holds its busy bit.
+        tops = data[3::EVENT_STRIDE]
+        busy = next((i for i, top in enumerate(tops) if top & _RING_BUSY), None) if max(tops) >= _RING_BUSY else None
+        if busy is not None:
+            data = data[: busy * EVENT_STRIDE]
+        self._consumed[0] = position + len(data)
+        return data

@@ -1,0 +1,206 @@
+"""Decides where each logical point is attached: a pure function of the plan and of facts about a kernel.
+
+The plan is `probes/plan.json`; the facts come from kallsyms, available_filter_functions, BTF and
+what the installed bcc can do.  A point that cannot be attached is named with its reason, and with
+the tables that suffer; it never stops the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Set, Tuple
+
+from wgprof.agent.btf import BtfError
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a kernel and of the installed bcc."""
+
+    #: name -> every (address, module) it has in kallsyms; the module of the kernel itself is "".
+    symbols: Dict[str, Tuple[Tuple[int, str], ...]]
+    #: (name, module) of available_filter_functions; None if that file could not be read.
+    traceable: Optional[FrozenSet[Tuple[str, str]]]
+    #: BTF: module ("vmlinux" for the kernel itself), function -> number of arguments, None if it has none.
+    arguments: Callable[[str, str], Optional[int]]
+    #: BTF: "structure.member" -> byte offset; raises BtfError.
+    offset: Callable[[str], int]
+    tracepoints: FrozenSet[str]
+    module_fentry: bool  # bcc can attach fentry and fexit to a module's functions
+    kernel_fentry: bool  # and to the kernel's own
+    kprobes: bool  # the kernel has kprobes
+    raw_tracepoints: bool = True
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """One probe to attach."""
+
+    point: str
+    kind: str  # fentry, fexit, kprobe, kretprobe, tracepoint, perf
+    symbol: str
+    module: str
+    program: str  # name of the BPF function
+    source: str  # the line of C that makes it
+    affects: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A point that cannot be attached."""
+
+    point: str
+    error: str
+    affects: str
+
+
+@dataclass
+class Resolved:
+    attachments: List[Attachment] = field(default_factory=list)
+    missing: List[Missing] = field(default_factory=list)
+    defines: Dict[str, int] = field(default_factory=dict)
+
+
+class PlanError(Exception):
+    """Nothing can be measured on this kernel; the message says why."""
+
+
+def load_plan(text: str) -> Dict[str, Any]:
+    plan = json.loads(text)
+    assert isinstance(plan, dict)
+    return plan
+
+
+def parse_kallsyms(lines: "Any", wanted: Set[str]) -> Dict[str, Tuple[Tuple[int, str], ...]]:
+    """The addresses of the wanted names, and of their compiler-made copies NAME.SUFFIX."""
+    found: Dict[str, List[Tuple[int, str]]] = {}
+    for line in lines:
+        parts = line.split()
+        if len(parts) < 3 or parts[2].split(".", 1)[0] not in wanted:
+            continue
+        module = parts[3].strip("[]") if len(parts) > 3 else ""
+        found.setdefault(parts[2], []).append((int(parts[0], 16), module))
+    return {name: tuple(places) for name, places in found.items()}
+
+
+def parse_traceable(lines: "Any", wanted: Set[str]) -> FrozenSet[Tuple[str, str]]:
+    """(name, module) of the wanted functions of available_filter_functions."""
+    found = set()
+    for line in lines:
+        parts = line.split()
+        if parts and parts[0].split(".", 1)[0] in wanted:
+            found.add((parts[0], parts[1].strip("[]") if len(parts) > 1 else ""))
+    return frozenset(found)
+
+
+def wanted_symbols(plan: Dict[str, Any]) -> Set[str]:
+    names = {name for point in plan["points"] for name in point["functions"]}
+    return names | set(plan["addresses"].values())
+
+
+def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, str]] = frozenset()) -> Resolved:
+    """Where each point goes.
+
+    `refused` holds (point, kind) pairs that were tried and failed, for another round.
+    Raises PlanError when offsets are missing, since then no probe can read anything.
+    """
+    resolved = Resolved(defines=_defines(plan, facts))
+    for entry in plan["points"]:
+        module = entry.get("module", plan["module"])
+        affects = "; ".join(entry["affects"])
+        reasons: List[str] = []
+        attachment = None
+        for function in entry["functions"]:
+            for kind in entry["kinds"]:
+                if (entry["point"], kind) in refused:
+                    reasons.append(f"{kind} was refused")
+                    continue
+                attachment, reason = _candidate(entry, kind, function, module, affects, facts)
+                if attachment:
+                    break
+                reasons.append(reason)
+            if attachment:
+                break
+        if attachment:
+            resolved.attachments.append(attachment)
+        else:
+            resolved.missing.append(Missing(entry["point"], "; ".join(dict.fromkeys(reasons)), affects))
+    return resolved
+
+
+def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
+    defines: Dict[str, int] = {}
+    missing: List[str] = []
+    for name, path in plan["offsets"].items():
+        try:
+            defines[name] = facts.offset(path)
+        except BtfError:
+            missing.append(path)
+    if missing:
+        raise PlanError("this kernel's type information lacks " + ", ".join(missing))
+    for name, symbol in plan["addresses"].items():
+        places = facts.symbols.get(symbol, ())
+        # Address 0 is what kallsyms shows to the unprivileged; an address that never matches is harmless.
+        defines[name] = places[0][0] if places else 0
+    return defines
+
+
+def _candidate(
+    entry: Dict[str, Any], kind: str, function: str, module: str, affects: str, facts: Facts
+) -> Tuple[Optional[Attachment], str]:
+    """The attachment, or why not."""
+    handler = entry["handler"]
+    program = "probe_" + entry["point"].replace(" ", "_").replace(".", "_").replace("-", "_")
+
+    def made(symbol: str, program: str, source: str) -> Tuple[Attachment, str]:
+        return Attachment(entry["point"], kind, symbol, module, program, source, affects), ""
+
+    if kind == "perf":
+        return made(function, program, f"CLOCK({program}, {handler})")
+    if kind == "tracepoint":
+        if not facts.raw_tracepoints or function not in facts.tracepoints:
+            return None, f"no tracepoint {function}"
+        return made(function, program, f"TRACEPOINT({program}, {handler}, {entry['argument_index']})")
+    if kind in ("fentry", "fexit"):
+        if not (facts.kernel_fentry if module == "vmlinux" else facts.module_fentry):
+            return None, f"no {kind} on this kernel or with this bcc"
+        count = facts.arguments(module, function)
+        if count is None:
+            return None, f"{function} is not in the type information"
+        if not _is_traceable(facts, function, module):
+            return None, f"{function} cannot be traced"
+        if kind == "fentry":
+            program = f"kfunc__{module}__{function}"
+            return made(function, program, f"FENTRY{entry['arguments']}({program}, {handler})")
+        program = f"kretfunc__{module}__{function}"
+        return made(function, program, f"{entry.get('macro', 'FEXIT')}({program}, {handler}, {count})")
+    if not facts.kprobes:
+        return None, "this kernel has no kprobes"
+    symbol = _probe_symbol(facts, function, module)
+    if symbol is None:
+        return None, f"{function} is not in this kernel, inlined, or cannot be traced"
+    if kind == "kprobe":
+        return made(symbol, program, f"KPROBE{entry['arguments']}({program}, {handler})")
+    return made(symbol, program, f"KRETPROBE({program}, {entry.get('handler_untyped', handler)})")
+
+
+def _is_traceable(facts: Facts, name: str, module: str) -> bool:
+    owner = "" if module == "vmlinux" else module
+    return facts.traceable is None or (name, owner) in facts.traceable
+
+
+def _probe_symbol(facts: Facts, function: str, module: str) -> Optional[str]:
+    """The name a kprobe can use: the function itself, or its only compiler-made copy; never a .cold part."""
+    owner = "" if module == "vmlinux" else module
+    mine = [
+        name
+        for name, places in facts.symbols.items()
+        if name.split(".", 1)[0] == function
+        and any(place[1] == owner for place in places)
+        and ".cold" not in name
+        and _is_traceable(facts, name, module)
+    ]
+    if function in mine:
+        return function
+    return mine[0] if len(mine) == 1 else None

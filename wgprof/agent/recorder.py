@@ -1,0 +1,298 @@
+"""The agent's work: attach, then an interval at a time send what the probes counted, then detach."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import time
+from typing import Any, BinaryIO, Dict, List, Optional
+
+from wgprof.agent import kernel, maps, netns
+from wgprof.agent.accounts import Accounts
+from wgprof.agent.frames import PROTOCOL_VERSION, Kind, encode, encode_json
+from wgprof.agent.layout import BUCKETS, CELL_KINDS, COUNTERS, EVENT_STRIDE, KINDS
+from wgprof.agent.loader import RING_BYTES, Probes
+from wgprof.agent.runtime import Meter
+from wgprof.agent.sampling import Sampler
+
+AGENT_VERSION = "0.1.0"
+#: Run time of the probes is measured in one interval of so many.
+METER_EVERY = 10
+#: The ring buffer is looked at this often at least.
+DRAIN_S = 0.02
+
+
+class Stream:
+    """Frames to stdout."""
+
+    def __init__(self, out: BinaryIO, compress: bool) -> None:
+        self._out = out
+        self._compress = compress
+        self._sequence = 0
+        self.event_bytes = 0
+
+    def _write(self, data: bytes) -> None:
+        self._sequence += 1
+        self._out.write(data)
+        self._out.flush()
+
+    def json(self, kind: Kind, value: Dict[str, Any]) -> None:
+        self._write(encode_json(kind, self._sequence, value))
+
+    def tick(self, head: Dict[str, Any], cells: bytes) -> None:
+        text = json.dumps(head, separators=(",", ":")).encode()
+        payload = len(text).to_bytes(4, "little") + text + cells
+        self._write(encode(Kind.TICK, self._sequence, payload, self._compress))
+
+    def events(self, data: bytes) -> None:
+        self.event_bytes += len(data)
+        self._write(encode(Kind.EVENTS, self._sequence, data, self._compress))
+
+    def log(self, level: str, topic: str, message: str) -> None:
+        self.json(Kind.LOG, {"t_ns": time.monotonic_ns(), "level": level, "topic": topic, "message": message})
+
+
+class Recorder:
+    """One recording on this machine."""
+
+    def __init__(self, request: Dict[str, Any], stream: Stream, probes: Probes, control_fd: int) -> None:
+        self._request = request
+        self._stream = stream
+        self._probes = probes
+        self._control_fd = control_fd
+        self._cpus = kernel.possible_cpus()
+        self._slots = probes.slots
+        self._check_layout()
+        interfaces = [str(name) for name in request.get("interfaces", [])]
+        self._control = maps.Control(probes.map_fd("control"), interfaces)
+        self._objects = maps.Objects(probes.map_fd("objects"), self._slots, self._control)
+        self._blocks = maps.Blocks(probes.map_fd("blocks"), self._slots, self._cpus, kernel.online_cpus())
+        self._states = maps.States(probes.map_fd("states"), self._cpus, probes.value_size("states"))
+        self._ring = maps.Ring(probes.map_fd("events"), RING_BYTES)
+        self._sampler = Sampler(int(request.get("sample", 0)))
+        self._meter = Meter([item.fd for item in probes.attached])
+        self._ticks = 0
+        self._stop: Optional[str] = None
+        self._interfaces: List[netns.Interface] = []
+        self._counters = netns.Counters([])
+        self._accounts = Accounts()
+        self._gone: set[str] = set()
+        self._input = b""
+
+    def _check_layout(self) -> None:
+        sizes = {"blocks": maps.BLOCK_BYTES, "objects": maps.OBJECT.size, "control": maps.CONTROL.size}
+        for name, expected in sizes.items():
+            found = self._probes.value_size(name)
+            if found != expected:
+                raise AssertionError(f"map {name} has values of {found} bytes, the agent expects {expected}")
+
+    def run(self, interfaces: List[netns.Interface], hello: Dict[str, Any]) -> None:
+        """Records until the time is up, stdin closes, or a signal asks to stop."""
+        self._interfaces = interfaces
+        self._counters = netns.Counters(interfaces)
+        for stopper in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(stopper, self._on_signal)
+        interval_ns = int(self._request.get("interval_ms", 100)) * 1_000_000
+        online = kernel.online_cpus()
+        try:
+            self._probes.start_clock(int(self._request.get("depth_hz", 199)), online[0])
+        except Exception as error:
+            self._stream.log("warning", "probe", f"queue depths cannot be sampled on a clock: {error}")
+        self._control.sample_every(self._sampler.every)
+        start = time.monotonic_ns()
+        hello.update(start_ns=start, start_unix_ns=time.time_ns(), sample_every=self._sampler.every)
+        self._stream.json(Kind.HELLO, hello)
+        self._tick(0)
+        end = start + int(float(self._request["duration_s"]) * 1e9)
+        number = 1
+        while self._stop is None:
+            due = min(start + number * interval_ns, end)
+            self._wait(due)
+            self._tick(max(0, time.monotonic_ns() - due))
+            if time.monotonic_ns() >= end and self._stop is None:
+                self._stop = "duration"
+            number = max(number + 1, (time.monotonic_ns() - start) // interval_ns + 1)
+        self._finish()
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._stop = "stopped"
+
+    def _wait(self, due: int) -> None:
+        """Until `due`, draining events and listening for the order to stop."""
+        while self._stop is None:
+            left = (due - time.monotonic_ns()) / 1e9
+            if left <= 0:
+                return
+            # While little comes in, one look an interval is enough.
+            nap = min(left, DRAIN_S) if self._ring.fill() > RING_BYTES // 16 else left
+            ready, _, _ = select.select([self._control_fd], [], [], nap)
+            if ready:
+                self._read_control()
+            if self._ring.fill() > RING_BYTES // 16:
+                self._drain()
+
+    def _read_control(self) -> None:
+        data = os.read(self._control_fd, 4096)
+        if not data:
+            self._stop = "disconnected"
+            return
+        self._input += data
+        *lines, self._input = self._input.split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                if json.loads(line).get("stop"):
+                    self._stop = "stopped"
+
+    def _drain(self) -> None:
+        while True:
+            data = self._ring.drain()
+            if not data:
+                return
+            self._stream.events(data)
+
+    def _tick(self, late_ns: int) -> None:
+        now = time.monotonic_ns()
+        news = self._objects.news()
+        for item in news:
+            if item["gone"]:
+                self._stream.log("warning", "peer", f"a peer of {item['name']} was removed")
+        cells = self._blocks.changed(self._objects.slots)
+        interfaces = self._counters.read()
+        self._note_vanished(interfaces)
+        head: Dict[str, Any] = {
+            "t_ns": now,
+            "late_ns": late_ns,
+            "sample_every": self._sampler.every,
+            "agent": {"cpu_ns": time.process_time_ns(), "rss_bytes": self._accounts.resident_bytes()},
+            "cpu": self._accounts.cpu_times(),
+            "softirqs": self._accounts.softirqs(),
+            "interfaces": interfaces,
+            "objects": [self._named(item) for item in news],
+            "losses": self._states.losses(),
+            "event_bytes": self._stream.event_bytes,
+        }
+        self._drain()
+        self._stream.tick(head, cells)
+        every = self._sampler.next(self._blocks.packets, now)
+        if every:
+            self._control.sample_every(every)
+        self._ticks += 1
+        self._meter.turn(on=self._ticks % METER_EVERY == 0)
+
+    def _named(self, item: Dict[str, object]) -> Dict[str, object]:
+        names = {i.namespace.inode: i.namespace.name for i in self._interfaces}
+        return {**item, "netns_name": names.get(int(str(item["netns"])), "")}
+
+    def _note_vanished(self, rows: List[List[object]]) -> None:
+        present = {(row[0], row[1]) for row in rows}
+        for interface in self._interfaces:
+            label = f"{interface.namespace.name or 'this namespace'}/{interface.name}"
+            if (interface.namespace.inode, interface.name) not in present and label not in self._gone:
+                self._gone.add(label)
+                self._stream.log("warning", "interface", f"interface {label} went away")
+        if not os.path.isdir("/sys/module/wireguard") and "module" not in self._gone:
+            self._gone.add("module")
+            self._stream.log("warning", "module", "the wireguard module was unloaded")
+
+    def _finish(self) -> None:
+        statistics = self._meter.finish()
+        self._control.sample_every(0)
+        self._drain()
+        rows = []
+        for attached in self._probes.attached:
+            measured, a = statistics[attached.fd], attached.attachment
+            rows.append(
+                {
+                    "point": a.point,
+                    "symbol": a.symbol,
+                    "kind": a.kind,
+                    "runs": measured.runs,
+                    "run_ns": measured.run_ns,
+                    "misses": measured.recursion_misses,
+                    "error": "",
+                    "affects": a.affects,
+                }
+            )
+        losses = [
+            {"cause": key.split(" ")[0], "where": key.split(" ")[1], "count": count}
+            for key, count in self._states.losses().items()
+        ]
+        self._stream.json(
+            Kind.END,
+            {
+                "reason": self._stop,
+                "t_ns": time.monotonic_ns(),
+                "message": "",
+                "losses": losses,
+                "probes": rows + describe_missing(self._probes),
+                "bpf_stats_ns": self._meter.measured_ns,
+                "events": self._stream.event_bytes // EVENT_STRIDE,
+            },
+        )
+
+
+def describe_missing(probes: Probes) -> List[Dict[str, Any]]:
+    return [
+        {
+            "point": m.point,
+            "symbol": "",
+            "kind": "missing",
+            "runs": 0,
+            "run_ns": 0,
+            "misses": 0,
+            "error": m.error,
+            "affects": m.affects,
+        }
+        for m in probes.missing
+    ]
+
+
+def describe_layout() -> Dict[str, Any]:
+    return {
+        "counters": COUNTERS,
+        "buckets": BUCKETS,
+        "event_stride": EVENT_STRIDE,
+        "cell_kinds": [CELL_KINDS[i].name for i in range(KINDS)],
+    }
+
+
+def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface]) -> Dict[str, Any]:
+    """The HELLO frame, but for the times."""
+    attached = [
+        {"point": a.point, "symbol": a.symbol, "kind": a.kind, "error": "", "affects": a.affects}
+        for a in (item.attachment for item in probes.attached)
+    ]
+    return {
+        "protocol": PROTOCOL_VERSION,
+        "agent_version": AGENT_VERSION,
+        "python": ".".join(str(part) for part in __import__("sys").version_info[:3]),
+        "bcc": bcc,
+        "machine": kernel.describe_machine(),
+        "wireguard": kernel.describe_wireguard(),
+        "sysctls": kernel.describe_sysctls(),
+        "workqueues": kernel.describe_workqueues(),
+        "layout": describe_layout(),
+        "slots": probes.slots,
+        "startup": probes.startup,
+        "refusals": probes.refusals,
+        "probes": attached + describe_missing(probes),
+        "interfaces": [describe_interface(interface) for interface in interfaces],
+    }
+
+
+def describe_interface(interface: netns.Interface) -> Dict[str, Any]:
+    threaded = kernel.read_text(f"/sys/class/net/{interface.name}/threaded").strip()
+    own = not interface.namespace.name
+    return {
+        "netns": interface.namespace.inode,
+        "netns_name": interface.namespace.name,
+        "name": interface.name,
+        "ifindex": interface.ifindex,
+        "mtu": interface.mtu,
+        # sysfs shows the interfaces of the namespace it was mounted in.
+        "threaded": int(threaded) if own and threaded.isdigit() else -1,
+        "peers": interface.peers,
+    }

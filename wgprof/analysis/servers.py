@@ -1,0 +1,125 @@
+"""Utilisation, demand and cap of everything that can be busy.
+
+Operational laws (Denning and Buzen 1978): utilisation U = X D, so a server that cannot be
+multiplied caps throughput at X / U = 1 / D, where D is the CPU time a packet needs there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from wgprof.analysis.cores import Core
+from wgprof.analysis.names import Names
+from wgprof.analysis.tables import DIRECTIONS, by_object, only, total, within
+from wgprof.analysis.window import Window
+
+#: direction -> the server that serves one peer's packets one at a time, and the stage inside it.
+_SERIAL = {"tx": ("tx.work", "tx.send"), "rx": ("rx.napi", "rx.deliver")}
+#: direction -> the worker that runs on any CPU, and the stage inside it.
+_PARALLEL = {"tx": ("encrypt.work", "tx.encrypt"), "rx": ("decrypt.work", "rx.decrypt")}
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server in the window."""
+
+    kind: str  # tx.work, rx.napi, encrypt.work, decrypt.work, or cpu
+    direction: str  # tx, rx, or both
+    label: str
+    object: int | None  # the peer of a serial server
+    cpu: int | None  # of a worker or a CPU; None for a worker on all CPUs together
+    serial: bool  # one at a time: more CPUs do not help
+    capacity: int  # CPUs it can use at once
+    packets: int
+    executions: int
+    empty: int  # executions that moved nothing
+    busy_ce: float
+    utilisation: float  # busy_ce / capacity
+    demand_ns: float | None  # CPU time per packet
+    cap_pps: float | None  # throughput at which it would be busy all the time
+    cap_mbit_s: float | None
+
+    @property
+    def caps(self) -> str:
+        """What it caps, for a sentence."""
+        return "caps its peer" if self.object is not None else "caps"
+
+
+def server_rows(
+    stages: pd.DataFrame, executions: pd.DataFrame, cores: Sequence[Core], names: Names, window: Window
+) -> list[Server]:
+    """By direction: every peer's serial server, the workers together, the workers by CPU; then the CPUs."""
+    stages, executions = within(stages, window), within(executions, window)
+    rows: list[Server] = []
+    for direction in DIRECTIONS:
+        server, stage = _SERIAL[direction]
+        runs, steps = only(executions, server=server), only(stages, stage=stage)
+        runs_of, steps_of = by_object(runs), by_object(steps)
+        for number in sorted({*runs_of, *steps_of}):
+            of_peer = runs_of.get(number, runs.iloc[:0]), steps_of.get(number, steps.iloc[:0])
+            label = f"{server} of {names.label(number)}"
+            rows.append(_server(server, direction, label, *of_peer, window=window, number=number, serial=True))
+        server, stage = _PARALLEL[direction]
+        runs, steps = only(executions, server=server), only(stages, stage=stage)
+        capacity = max(len(cores), 1)
+        rows.append(_server(server, direction, f"{server} on all CPUs", runs, steps, window=window, capacity=capacity))
+        for core in cores:
+            on_cpu = only(runs, cpu=core.cpu), only(steps, cpu=core.cpu)
+            rows.append(_server(server, direction, f"{server} on CPU {core.cpu}", *on_cpu, window=window, cpu=core.cpu))
+    rows.extend(_cpu(core) for core in cores)
+    return [row for row in rows if row.busy_ce > 0 or row.packets]
+
+
+def _server(
+    kind: str,
+    direction: str,
+    label: str,
+    runs: pd.DataFrame,
+    steps: pd.DataFrame,
+    *,
+    window: Window,
+    number: int | None = None,
+    cpu: int | None = None,
+    serial: bool = False,
+    capacity: int = 1,
+) -> Server:
+    busy_ns = total(runs, "busy_ns") + total(steps, "service_ns")
+    packets = total(steps, "packets")
+    demand_ns = busy_ns / packets if packets else None
+    # A worker bound to one CPU caps nothing: its packets could go to another CPU.
+    caps = demand_ns is not None and demand_ns > 0 and cpu is None
+    cap_pps = capacity * 1e9 / demand_ns if caps and demand_ns else None
+    mean_bytes = total(steps, "bytes") / packets if packets else 0.0
+    busy_ce = busy_ns / 1e9 / window.duration_s
+    return Server(
+        kind,
+        direction,
+        label,
+        number,
+        cpu,
+        serial,
+        capacity,
+        packets,
+        total(runs, "executions"),
+        total(runs, "empty"),
+        busy_ce,
+        busy_ce / capacity,
+        demand_ns,
+        cap_pps,
+        None if cap_pps is None else cap_pps * mean_bytes * 8 / 1e6,
+    )
+
+
+def _cpu(core: Core) -> Server:
+    return Server(
+        "cpu", "both", f"CPU {core.cpu}", None, core.cpu, True, 1, 0, 0, 0, core.busy, core.busy, None, None, None
+    )
+
+
+def busiest(servers: Sequence[Server], direction: str) -> Server | None:
+    """The server of a direction with the highest utilisation, among those that have a cap."""
+    able = [s for s in servers if s.direction == direction and s.cap_pps is not None]
+    return max(able, key=lambda s: s.utilisation, default=None)

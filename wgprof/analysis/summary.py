@@ -1,0 +1,195 @@
+"""One call from a recording to everything a screen shows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wgprof.analysis import checks as quality
+from wgprof.analysis import units
+from wgprof.analysis.checks import Check, Overhead
+from wgprof.analysis.conservation import Conservation
+from wgprof.analysis.cores import Core, core_rows
+from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
+from wgprof.analysis.names import Names, names_of
+from wgprof.analysis.queues import Queue, queue_rows
+from wgprof.analysis.servers import Server, busiest, server_rows
+from wgprof.analysis.stages import Stage, stage_rows
+from wgprof.analysis.tables import DIRECTIONS, STAGES, Tables
+from wgprof.analysis.waits import Wait, wait_rows
+from wgprof.analysis.window import Window, active_window
+
+#: From this mean share on it is worth saying that the CPUs themselves are the nearest limit.
+_CPUS_MATTER = 0.7
+DIRECTION_NAMES = {"tx": "transmit", "rx": "receive"}
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What left the last stage of one direction, and the server that would cap it first."""
+
+    direction: str
+    packets: int
+    rate_pps: float
+    rate_mbit_s: float
+    mean_bytes: float
+    server: Server | None
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer in a few numbers."""
+
+    throughput: tuple[Throughput, ...]
+    cpus: int
+    busy_ce: float
+    busiest_cpu: int | None
+    busiest_cpu_share: float
+
+    @property
+    def busy_share(self) -> float:
+        """Mean over the CPUs."""
+        return self.busy_ce / self.cpus if self.cpus else 0.0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything derived from a recording.  `window` and `headline` are None when nothing flowed."""
+
+    names: Names
+    window: Window | None
+    headline: Headline | None
+    stages: list[Stage]
+    waits: list[Wait]
+    queues: list[Queue]
+    cores: list[Core]
+    servers: list[Server]
+    journeys: list[JourneyCounts]
+    overhead: Overhead
+    checks: list[Check]
+    lab: bool
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that failed."""
+        return [check for check in self.checks if check.verdict == quality.FAIL]
+
+
+def analyse(recording: Tables) -> Analysis:
+    """Analyse a recording.  Pure: reads tables, writes nothing."""
+    names = names_of(recording.table("objects"))
+    intervals, stages = recording.table("intervals"), recording.table("stages")
+    executions, cpus = recording.table("executions"), recording.table("cpus")
+    manifest = recording.manifest
+    target = manifest.get("target")
+    lab = isinstance(target, dict) and target.get("kind") == "lab"
+    window = active_window(intervals, stages)
+    if window is None:
+        overhead = quality.overhead_of(recording, 0)
+        checks = quality.loss_checks(recording, []) + quality.overhead_checks(overhead)
+        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab)
+
+    histograms = recording.table("histograms")
+    journeys = join_journeys(recording.table("journeys"))
+    sampling = Sampling(intervals)
+    counts = journey_counts(journeys, sampling, window)
+    stage_list = stage_rows(stages, histograms, window)
+    cores = core_rows(cpus, stages, executions, window)
+    servers = server_rows(stages, executions, cores, names, window)
+    queues = queue_rows(recording, journeys, sampling, names, window)
+    headline = _headline(stage_list, cores, servers)
+    overhead = quality.overhead_of(recording, sum(t.packets for t in headline.throughput) / window.recorded_s)
+    conservation = Conservation(recording, names)
+    checks = [
+        *quality.conservation_checks(conservation.balances(), conservation.against_interfaces()),
+        *quality.little_checks(queues, names),
+        *quality.busy_checks(cpus, stages, executions, _user_hz(manifest)),
+        *quality.loss_checks(recording, counts),
+        *quality.lab_checks(manifest, cpus, window.recorded_s),
+        *quality.overhead_checks(overhead),
+    ]
+    waits = wait_rows(journeys, sampling, window)
+    return Analysis(names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
+
+
+def _user_hz(manifest: dict[str, object]) -> int:
+    machine = manifest.get("machine")
+    value = machine.get("user_hz") if isinstance(machine, dict) else None
+    return value if isinstance(value, int) and value > 0 else 100
+
+
+def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> Headline:
+    flows = []
+    for direction in DIRECTIONS:
+        (last,) = (s for s in stages if s.stage == STAGES[direction][2] and s.object is None)
+        flows.append(
+            Throughput(
+                direction, last.packets, last.rate_pps, last.rate_mbit_s, last.mean_bytes, busiest(servers, direction)
+            )
+        )
+    hottest = max(cores, key=lambda core: core.busy, default=None)
+    return Headline(
+        tuple(flows),
+        len(cores),
+        sum(core.busy for core in cores),
+        hottest.cpu if hottest else None,
+        hottest.busy if hottest else 0.0,
+    )
+
+
+def verdict(analysis: Analysis) -> list[str]:
+    """Three lines for a tired engineer; when the recording contradicts itself, that comes first."""
+    if analysis.headline is None or analysis.window is None:
+        lines = [
+            "Nothing flowed: no packet passed a WireGuard stage while this was recorded.",
+            "Send traffic through the tunnel while recording; `wg show` says whether the peers have shaken hands.",
+        ]
+    else:
+        flows = "; ".join(
+            f"{DIRECTION_NAMES[f.direction]} {units.bits(f.rate_mbit_s)} ({units.rate(f.rate_pps)})"
+            for f in analysis.headline.throughput
+        )
+        speed = f"{flows}, over {analysis.window.duration_s:.1f} s. {_cpus(analysis.headline)}"
+        lines = [speed[0].upper() + speed[1:], _limits(analysis.headline)]
+    quality_first = bool(analysis.failed)
+    return [quality_line(analysis), *lines] if quality_first else [*lines, quality_line(analysis)]
+
+
+def _cpus(headline: Headline) -> str:
+    if not headline.cpus:
+        return "CPU times are not known."
+    text = f"CPUs {units.share(headline.busy_share)} busy ({headline.busy_ce:.2f} of {headline.cpus} CE)"
+    if headline.busiest_cpu is not None and headline.busiest_cpu_share > headline.busy_share + 0.1:
+        text += f", CPU {headline.busiest_cpu} {units.share(headline.busiest_cpu_share)}"
+    return text + "."
+
+
+def _limits(headline: Headline) -> str:
+    parts = []
+    for flow in headline.throughput:
+        server = flow.server
+        if server is None:
+            continue
+        parts.append(
+            f"{DIRECTION_NAMES[flow.direction]}: {server.label} is {units.share(server.utilisation)} busy"
+            f" ({units.cores(server.busy_ce)}), {server.caps} at {units.rate(server.cap_pps)}"
+            f" ({units.bits(server.cap_mbit_s)})"
+        )
+    if not parts:
+        return "No server's busy time was measured."
+    text = "Busiest server, " + "; ".join(parts) + "."
+    nearer = all(f.server is None or f.server.utilisation < headline.busy_share for f in headline.throughput)
+    if nearer and headline.busy_share >= _CPUS_MATTER:
+        text += f" All CPUs together are nearer their limit: ×{1 / headline.busy_share:.2f} at most."
+    return text
+
+
+def quality_line(analysis: Analysis) -> str:
+    """How far the recording can be trusted, in one line."""
+    verdicts = [check.verdict for check in analysis.checks]
+    good, bad, open_ = (verdicts.count(kind) for kind in (quality.OK, quality.FAIL, quality.UNKNOWN))
+    if not bad:
+        text = f"Quality: all {good} decidable checks hold"
+        return text + (f", {open_} could not be decided." if open_ else ".")
+    worst = ", ".join(dict.fromkeys(f"{check.name} ({check.subject})" for check in analysis.failed[:3]))
+    more = f" and {bad - 3} more" if bad > 3 else ""
+    return f"Quality: {bad} of {good + bad} checks FAILED: {worst}{more}. Read the figures with that in mind."

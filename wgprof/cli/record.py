@@ -1,0 +1,205 @@
+"""`wgprof record`: profile WireGuard for a while and write one file."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from wgprof.errors import UsageError, WgprofError
+from wgprof.recording.finish import Finished
+from wgprof.recording.part import SUFFIX
+from wgprof.recording.sizes import human_size
+from wgprof.targets.base import RecordRequest
+from wgprof.targets.choose import choose_target
+from wgprof.targets.lab import LabSettings
+from wgprof.targets.session import Progress, Session, default_name
+
+EXIT_INTERRUPTED = 4
+_JSON_VERSION = 1
+_LONGEST_S = 86_400.0
+
+
+def _sample(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+    if value == "auto":
+        return 0
+    if value.isdigit() and 0 < int(value) <= 1 << 30:
+        return int(value)
+    raise UsageError(f"--sample {value} is neither auto nor a number from 1", "Use --sample auto, or N for one in N.")
+
+
+def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+    digits = value.removesuffix("ms")
+    if digits.isdigit() and 10 <= int(digits) <= 10_000:
+        return int(digits)
+    raise UsageError(f"--interval {value} is not a time from 10ms to 10000ms", "For example --interval 100ms.")
+
+
+@click.command("record")
+@click.option("--duration", type=float, default=30.0, show_default=True, help="Seconds to record.")
+@click.option("-i", "--interface", "interfaces", multiple=True, help="Only this WireGuard interface (repeatable).")
+@click.option("--target", default="auto", show_default=True, help="auto, local (this machine) or lab (QEMU).")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@click.option(
+    "--sample", default="auto", show_default=True, callback=_sample, help="Journeys: every Nth packet, or auto."
+)
+@click.option("--interval", default="100ms", show_default=True, callback=_interval, help="Length of a counting window.")
+@click.option("--kernel", help="Lab: kernel to boot, 6.1, 6.12 or 7.2.")
+@click.option("--tunnels", type=int, help="Lab: number of tunnels.")
+@click.option("--cpus", type=int, help="Lab: number of CPUs of the machine.")
+@click.option("--workload", help="Lab: traffic: tcp, bidir, udp-small, udp-paced or idle.")
+@click.option("--threaded/--no-threaded", default=None, help="Lab: NAPI polls in kernel threads or in softirq.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    *,
+    duration: float,
+    interfaces: tuple[str, ...],
+    target: str,
+    output: Path | None,
+    sample: int,
+    interval: int,
+    as_json: bool,
+    **lab_options: object,
+) -> int:
+    """Profile WireGuard for a while and write one file.
+
+    With --target auto, profiles this machine if it has a WireGuard interface and can be probed; else
+    boots a stock kernel in QEMU (the lab), sets up a real tunnel there and profiles that.
+
+    Ctrl-C ends the recording early; the file is complete and the exit code 4.  A recorder that was
+    killed leaves FILE.part, which `wgprof recover` finishes.
+
+    \b
+    wgprof record --duration 30
+    wgprof record --target local -i wg0 -o slow.wgprof
+    wgprof record --target lab --tunnels 4 --workload udp-small
+    """
+    if not 0 < duration <= _LONGEST_S:
+        raise UsageError(f"--duration {duration:g} is not a time to record", "Use seconds, from 0.1 to 86400.")
+    given = {name: value for name, value in lab_options.items() if value is not None}
+    if given and target == "local":
+        raise UsageError(f"--{next(iter(given))} is for the lab", "Leave it out, or use --target lab.")
+    _check_lab(given)
+    notes = Console(stderr=True, highlight=False)
+
+    def notify(line: str) -> None:
+        notes.print(line, markup=False)
+
+    chosen = choose_target(target, LabSettings(**given), notify)  # type: ignore[arg-type]
+    if given and chosen.name != "lab":
+        notify("The lab's options are ignored: this machine is profiled.")
+    out = output or default_name(chosen.name)
+    _check_output(out)
+    request = RecordRequest(duration_s=duration, interfaces=interfaces, interval_ms=interval, sample=sample)
+    with _Display(notes, duration) as display:
+        session = Session(chosen, request, out, display.show, version("wgprof"))
+        finished = _run(session)
+    for message in session.messages:
+        notify(f"note: {message}")
+    _report(finished, session.interrupted, as_json)
+    if not finished.complete and not session.interrupted:
+        return 1
+    return EXIT_INTERRUPTED if session.interrupted else 0
+
+
+def _check_lab(given: dict[str, object]) -> None:
+    cpus = given.get("cpus")
+    if isinstance(cpus, int) and not 1 <= cpus <= 64:
+        raise UsageError(f"the lab cannot have {cpus} CPUs", "Choose 1 to 64; more than this host has are mostly idle.")
+
+
+def _check_output(out: Path) -> None:
+    if out.suffix == SUFFIX:
+        raise UsageError(f"{out} would be taken for a recording that was cut off", "Choose another name.")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {out.absolute().parent}", "Make it first, or choose another -o.")
+
+
+def _run(session: Session) -> Finished:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        # Before there is anything to keep, and the second time, nobody wants to wait.
+        if session.interrupted or not session.recording:
+            raise KeyboardInterrupt
+        session.interrupt()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return session.run()
+    except KeyboardInterrupt:
+        if not session.recording:
+            raise WgprofError("interrupted before anything was recorded", "No file was written.") from None
+        remedy = f"What was recorded is kept; finish it with `wgprof recover {session.part}`."
+        raise WgprofError("interrupted before the file was finished", remedy) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(finished: Finished, interrupted: bool, as_json: bool) -> None:
+    if as_json:
+        values = {
+            "version": _JSON_VERSION,
+            "path": str(finished.path),
+            "bytes": finished.size,
+            "duration_s": finished.duration_s,
+            "journeys": finished.journeys,
+            "complete": finished.complete,
+            "interrupted": interrupted,
+            "end_reason": finished.end_reason,
+            "message": finished.message,
+        }
+        click.echo(json.dumps(values, indent=1))
+    if interrupted:
+        click.echo(f"Interrupted after {finished.duration_s:.1f} s; the file is complete.", err=True)
+    click.echo(f"Wrote {finished.path} ({human_size(finished.size)})", err=as_json)
+
+
+_PHASES = {
+    "starting": "Starting",
+    "attaching": "Attaching the probes",
+    "recording": "Recording",
+    "finishing": "Finishing the file",
+}
+
+
+class _Display:
+    """A progress bar on a terminal, a line a phase elsewhere."""
+
+    def __init__(self, console: Console, duration_s: float) -> None:
+        self._duration_s = duration_s
+        self._phase = ""
+        self._console = console
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("Starting", total=duration_s)
+
+    def __enter__(self) -> _Display:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, progress: Progress) -> None:
+        if progress.phase != self._phase:
+            self._phase = progress.phase
+            words = _PHASES[progress.phase]
+            self._bar.update(self._task, description=words)
+            if self._bar.disable and self._phase != "starting":
+                seconds = f" for {self._duration_s:g} s" if self._phase == "recording" else ""
+                self._console.print(f"{words}{seconds} ..", markup=False)
+        self._bar.update(self._task, completed=min(progress.elapsed_s, self._duration_s))

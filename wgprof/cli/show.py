@@ -1,0 +1,28 @@
+"""`wgprof show`: the verdict and the tables behind it, in the terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from wgprof.analysis.summary import analyse
+from wgprof.recording.reader import open_recording
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object (stable, versioned).")
+def command(file: Path, as_json: bool) -> None:
+    """Show what a recording says: the verdict first, then the tables behind it."""
+    recording = open_recording(file)
+    analysis = analyse(recording)
+    if as_json:
+        from wgprof.report.as_json import as_document  # the terminal's tables are not needed here
+
+        click.echo(json.dumps(as_document(analysis, recording.manifest), indent=1))
+        return
+    from wgprof.report.terminal import print_analysis
+
+    print_analysis(analysis, recording)

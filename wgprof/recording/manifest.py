@@ -1,0 +1,152 @@
+"""The keys of `manifest.json`: what they hold, and what they are when nobody knew.
+
+Every manifest that is written or opened goes through `completed`, so that whoever reads one may
+count on every key below being there, with a value of its kind.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wgprof.recording.untrusted import Damage, plain
+
+#: A manifest longer than this is damage.
+MAX_MANIFEST = 16 << 20
+
+
+def _list_of(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(check(item) for item in value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+_KINDS: dict[str, tuple[Callable[[object], bool], Any]] = {
+    "text": (_is_text, ""),
+    "count": (_is_count, 0),
+    "number": (lambda value: type(value) in (int, float), 0.0),
+    "yes/no": (lambda value: isinstance(value, bool), False),
+    "object": (_is_object, {}),
+    "counts": (_list_of(_is_count), []),
+    "texts": (_list_of(_is_text), []),
+    "objects": (_list_of(_is_object), []),
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the manifest; dots descend into objects, `[]` into each object of a list."""
+
+    name: str
+    kind: str
+    meaning: str
+
+
+KEYS: tuple[Key, ...] = (
+    Key("magic", "text", "`wgprof recording`"),
+    Key("schema_version", "count", "version of this format"),
+    Key("writer_version", "text", "version of the wgprof that wrote the file"),
+    Key("created", "text", "when the recording was asked for: ISO 8601, UTC"),
+    Key("asked.duration_s", "number", "seconds asked for"),
+    Key("asked.interfaces", "texts", "interfaces asked for; none: all"),
+    Key("asked.interval_ms", "count", "length of an interval"),
+    Key("asked.sample", "count", "journeys asked for: every Nth packet; 0: chosen by event budget"),
+    Key("asked.depth_hz", "count", "how often queue depths were to be looked at"),
+    Key("target.kind", "text", "lab, local or ssh; more keys by kind"),
+    Key("machine.kernel", "text", "release of the kernel"),
+    Key("machine.arch", "text", "processor architecture"),
+    Key("machine.cpus_online", "counts", "numbers of the CPUs online at the start"),
+    Key("machine.numa_nodes", "object", "node number -> its CPUs"),
+    Key("machine.clock", "text", "clock of all times"),
+    Key("machine.clocksource", "text", "what the kernel's clock counts"),
+    Key("machine.user_hz", "count", "unit of the kernel's CPU accounting"),
+    Key("machine.memory_bytes", "count", "memory"),
+    Key("machine.virtualisation", "text", "kvm, qemu, .. or none"),
+    Key("machine.distribution", "text", "name and version"),
+    Key("wireguard.version", "text", "of the module"),
+    Key("wireguard.srcversion", "text", "of the module"),
+    Key("wireguard.variant", "text", "vanilla, steered, inline or empty"),
+    Key("wireguard.has_btf", "yes/no", "whether the module carries type information"),
+    Key("interfaces[].netns", "count", "inode number of the network namespace"),
+    Key("interfaces[].netns_name", "text", "its name under /run/netns"),
+    Key("interfaces[].name", "text", "interface"),
+    Key("interfaces[].ifindex", "count", "its index"),
+    Key("interfaces[].mtu", "count", "its MTU"),
+    Key("interfaces[].peers", "count", "how many peers it had at the start"),
+    Key("sysctls", "object", "settings of the kernel that matter to packets"),
+    Key("workqueues", "object", "CPU masks and settings of WireGuard's workqueues"),
+    Key("agent.version", "text", "version of the agent"),
+    Key("agent.python", "text", "the Python it ran on"),
+    Key("agent.bcc", "text", "the bcc it used"),
+    Key("clock.start_ns", "count", "monotonic time of the start"),
+    Key("clock.start_unix_ns", "count", "wall-clock time of the same moment"),
+    Key("probes.attached", "count", "probes attached"),
+    Key("probes.missing", "count", "points at which none could be attached"),
+    Key("probes.affects", "texts", "tables or columns that are incomplete for it"),
+    Key("probes.bpf_stats_ns", "count", "time during which the kernel measured the probes' own run time"),
+    Key("sampling.sample_every_min", "count", "smallest N of the journey sampling"),
+    Key("sampling.sample_every_max", "count", "largest N"),
+    Key("sampling.events", "count", "journey events in the file"),
+    Key("losses.total", "count", "sum of the table `losses`"),
+    Key("losses.causes", "object", "cause -> count"),
+    Key("complete", "yes/no", "whether the agent ended the recording itself; if not, its end was cut off"),
+    Key("end_reason", "text", "duration, stopped, disconnected, error, agent died, or recovered"),
+    Key("interrupted", "yes/no", "whether the user stopped it before its time"),
+    Key("message", "text", "more about the end: the agent's last words, the damage found"),
+    Key("duration_s", "number", "seconds between the first and the last tick"),
+    Key("part.frames", "count", "frames the file was made of"),
+    Key("part.bytes", "count", "their size"),
+    Key("part.dropped_bytes", "count", "what was cut off or damaged after them"),
+    Key("anonymized", "yes/no", "whether keys and addresses were replaced by labels"),
+    Key("results", "object", "what the target measured itself: in the lab, goodput at the receiver"),
+    Key("tables", "object", "table -> {rows, bytes}, as written"),
+)
+_TOP = frozenset(key.name.partition(".")[0].partition("[")[0] for key in KEYS)
+
+
+def completed(manifest: Mapping[str, Any], lenient: bool = False) -> dict[str, Any]:
+    """A copy of a manifest with every key of KEYS; unknown keys below the top are kept.
+
+    A value of the wrong kind raises Damage, or, if `lenient`, gives way to the key's default: an odd
+    agent must not cost the user a recording.
+    """
+    whole = {name: plain(value, f"manifest key {name!r}") for name, value in manifest.items() if name in _TOP}
+    for key in KEYS:
+        outer, each, inner = key.name.partition("[].")
+        if not each:
+            _fill(whole, key.name.split("."), key, lenient)
+            continue
+        _fill(whole, [outer], Key(outer, "objects", ""), lenient)
+        for item in whole[outer]:
+            _fill(item, [inner], key, lenient)
+    return whole
+
+
+def _fill(place: dict[str, Any], path: list[str], key: Key, lenient: bool) -> None:
+    for name in path[:-1]:
+        _set(place, name, "object", key.name, lenient)
+        place = place[name]
+    _set(place, path[-1], key.kind, key.name, lenient)
+
+
+def _set(place: dict[str, Any], name: str, kind: str, what: str, lenient: bool) -> None:
+    """Make sure that `place[name]` is of a kind."""
+    fits, default = _KINDS[kind]
+    value = place.get(name)
+    if value is not None and fits(value):
+        return
+    if value is not None and not lenient:
+        raise Damage(f"manifest key {what!r} is not of the kind {kind!r}")
+    place[name] = copy.copy(default)

@@ -1,0 +1,143 @@
+"""The lab as a target: a stock kernel in QEMU, real tunnels, real traffic, the same agent."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from wgprof.errors import MachineError
+from wgprof.lab.image import LabImage, ensure_image
+from wgprof.lab.machine import Machine, host_cores
+from wgprof.lab.qemu import MachineSettings, require_qemu
+from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
+from wgprof.lab.workload import Traffic, check_tunnels, set_up_tunnels, summary, traffic_seconds, workload_named
+from wgprof.targets.base import AgentProcess, RecordRequest
+from wgprof.targets.zipapp import build_agent
+
+#: After the last byte is sent iperf3's ends still exchange their results, through a busy tunnel.
+REPORT_S = 15.0
+
+
+@dataclass(frozen=True)
+class LabSettings:
+    """What kind of machine, tunnels and traffic to profile."""
+
+    kernel: str = DEFAULT_KERNEL
+    cpus: int = 2
+    tunnels: int = 1
+    workload: str = "tcp"
+    threaded: bool = False  # NAPI in kernel threads (/sys/class/net/wgN/threaded)
+    icount: bool = False  # counted instructions: costs repeat exactly, there is no parallelism
+    memory_mb: int = 2048
+
+
+class LabTarget:
+    """Implements wgprof.targets.base.Target with a machine of its own.
+
+    `notify` is called with one line about each step.
+    """
+
+    name = "lab"
+
+    def __init__(self, settings: LabSettings | None = None, notify: Callable[[str], None] = lambda line: None) -> None:
+        self.settings = settings or LabSettings()
+        self.machine: Machine | None = None
+        self._notify = notify
+        self._resources = ExitStack()
+        self._traffic: Traffic | None = None
+        self._duration_s = 0.0
+        self._sent_at = 0.0
+        self._sent_until = 0.0
+        self._vcpu_seconds_before = 0.0
+
+    def start(self, request: RecordRequest) -> AgentProcess:
+        """Image, machine, tunnels, agent.  Raises MachineError or UsageError, each with a remedy."""
+        workload = workload_named(self.settings.workload)
+        recipe_for(self.settings.kernel)
+        check_tunnels(self.settings.tunnels)
+        require_qemu()
+        self._duration_s = request.duration_s
+        image = ensure_image(self.settings.kernel, progress=lambda line, done: self._notify(line))
+        machine = self._boot(image)
+        prewarmed = machine.start("exec python3 -c 'import bcc'", 60)  # reads half of the disk; meanwhile
+        seconds = set_up_tunnels(machine, self.settings.tunnels, self.settings.threaded)
+        self._notify(f"lab: {self.settings.tunnels} tunnel(s) up after {seconds:.0f} s, workload {workload.name}")
+        self._traffic = Traffic(machine, workload, self.settings.tunnels)
+        self._traffic.listen()
+        machine.wait(prewarmed, 90 * machine.patience)
+        streams = machine.open_agent(agent_command(request))
+        return AgentProcess(stdout=streams.stdout, stdin=streams.stdin, description=self.describe())
+
+    def recording_started(self) -> None:
+        """Send traffic for as long as the recording lasts, less a margin at both ends."""
+        if self.machine is None or self._traffic is None:
+            return
+        seconds = traffic_seconds(self._duration_s)
+        self._vcpu_seconds_before = self.machine.vcpu_seconds()
+        self._sent_at = time.monotonic()
+        self._sent_until = self._sent_at + seconds
+        self._traffic.send(seconds)
+
+    def results(self) -> dict[str, object]:
+        """Goodput at the receivers, and how much host CPU the guest's CPUs used meanwhile.
+
+        A machine that died has no goodput, which the result says.
+        """
+        machine, traffic = self.machine, self._traffic
+        if machine is None or traffic is None or not self._sent_at:
+            return {}
+        values: dict[str, object] = {
+            "workload": self.settings.workload,
+            "vcpus": self.settings.cpus,
+            "host_cores": host_cores(),
+            "host_cpu_s": round(machine.vcpu_seconds() - self._vcpu_seconds_before, 2),
+            "host_wall_s": round(time.monotonic() - self._sent_at, 2),
+        }
+        try:
+            if time.monotonic() < self._sent_until - 1:
+                traffic.stop()
+            return values | summary(traffic.results(REPORT_S * machine.patience))
+        except MachineError as error:
+            return values | {"error": error.sentence}
+
+    def last_words(self) -> str:
+        """What the agent wrote to its standard error; when the machine died, its console's last lines."""
+        if self.machine is None:
+            return ""
+        try:
+            return self.machine.agent_errors()
+        except MachineError as error:
+            return f"{error.sentence}\n{error.remedy}"
+
+    def close(self) -> None:
+        self._resources.close()
+        self.machine = None
+
+    def describe(self) -> dict[str, object]:
+        """For the manifest."""
+        machine = self.machine.describe() if self.machine else {}
+        return {"kind": self.name, "settings": asdict(self.settings), "machine": machine}
+
+    def _boot(self, image: LabImage) -> Machine:
+        folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="wgprof-agent-")))
+        agent = build_agent(folder / "agent.pyz")
+        settings = MachineSettings(
+            cpus=self.settings.cpus,
+            memory_mb=self.settings.memory_mb,
+            icount=self.settings.icount,
+            payload=((agent, "agent.pyz"),),
+        )
+        self._notify(f"lab: booting kernel {image.release} with {self.settings.cpus} CPUs")
+        self.machine = self._resources.enter_context(Machine(image, settings, self._notify))
+        return self.machine
+
+
+def agent_command(request: RecordRequest) -> str:
+    """The agent's command line in the guest."""
+    return f"exec python3 /payload/agent.pyz record --request {shlex.quote(json.dumps(asdict(request)))}"

@@ -1,0 +1,79 @@
+"""The cores: CPU by time, a heat map for the kernel's account and one for each stage.
+
+A serial stage is one hot stripe among cool ones; work that moves from CPU to CPU is seen moving.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from wgprof.analysis.cores import CoreSeries
+from wgprof.views import theme
+
+#: Bins along the time axis and cells in all maps together: what a screen can show and a report can carry.
+BINS = 240
+_MOST_CELLS = 150_000
+_CPU_PX, _LEAST_PANEL_PX, _MOST_PANEL_PX, _LABEL_EVERY_PX = 18, 34, 220, 16
+_TITLES = {
+    "tx.encrypt": "tx.encrypt, with its worker",
+    "tx.send": "tx.send, with tx.work",
+    "rx.decrypt": "rx.decrypt, with its worker",
+    "rx.deliver": "rx.deliver, with the NAPI poll",
+    "other softirq": "softirqs outside WireGuard",
+}
+
+
+def bins_for(cpus: int) -> int:
+    """How many bins of time to ask of `core_series` for this many CPUs."""
+    return max(30, min(BINS, _MOST_CELLS // (8 * max(cpus, 1))))
+
+
+def cores(series: CoreSeries) -> go.Figure:
+    """Panels one above the other on one time axis and one colour scale; stages that never ran are left out."""
+    if not series.cpus or not series.start_s.size:
+        return theme.nothing(120, "No CPU times were recorded.")
+    panels = [("busy, by the kernel's account", series.busy)]
+    panels += [
+        (_TITLES.get(track, track), values) for track, values in series.measured.items() if values.max(initial=0) > 0
+    ]
+    panel_px, gap_px, edge_px = min(max(_CPU_PX * len(series.cpus), _LEAST_PANEL_PX), _MOST_PANEL_PX), 30, 75
+    cpu_px = panel_px / len(series.cpus)
+    inner_px = len(panels) * panel_px + (len(panels) - 1) * gap_px
+    figure = make_subplots(
+        rows=len(panels),
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=gap_px / inner_px if len(panels) > 1 else 0,
+        subplot_titles=[title for title, _ in panels],
+    )
+    for row, (title, values) in enumerate(panels, start=1):
+        figure.add_trace(_map(series, title, values, gap=1 if cpu_px >= 6 else 0), row=row, col=1)
+    theme.dress(figure, inner_px + edge_px, margin={"l": 70, "r": 20, "t": 28, "b": edge_px - 28})
+    bar = {"title": {"text": "of the CPU"}, "ticksuffix": " %", "thickness": 12, "outlinewidth": 0}
+    bar |= {"len": 260, "lenmode": "pixels", "y": 1, "yanchor": "top"}
+    figure.update_layout(coloraxis={"colorscale": theme.SCALE, "cmin": 0, "cmax": 100, "colorbar": bar})
+    every = max(1, math.ceil(_LABEL_EVERY_PX / cpu_px))
+    shown = [str(cpu) for cpu in series.cpus[::every]]
+    figure.update_yaxes(type="category", tickvals=shown, ticktext=[f"CPU {cpu}" for cpu in shown], autorange="reversed")
+    figure.update_yaxes(showgrid=False)
+    figure.update_xaxes(showgrid=False)
+    figure.update_xaxes(title_text="seconds since the recording began", row=len(panels), col=1)
+    figure.update_annotations(x=0, xanchor="left", font={"size": 12})
+    return figure
+
+
+def _map(series: CoreSeries, title: str, values: npt.NDArray[np.float64], *, gap: int) -> go.Heatmap:
+    percent = np.clip(np.rint(values * 100), 0, 255).astype(np.uint8)
+    return go.Heatmap(
+        x=np.round(series.start_s + series.width_s / 2, 3),
+        y=[str(cpu) for cpu in series.cpus],
+        z=percent,
+        coloraxis="coloraxis",
+        ygap=gap,
+        hovertemplate=f"{title}<br>CPU %{{y}}, %{{x:.1f}} s<br>%{{z}} %<extra></extra>",
+    )

@@ -1,0 +1,97 @@
+"""Queue depths over time, with their limits and what was refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from wgprof.analysis.depth import DepthSeries
+from wgprof.analysis.names import Names
+from wgprof.analysis.tables import LIMITS
+from wgprof.views import theme
+
+BINS = 300
+_PANEL_PX, _GAP_PX = 110, 44
+_HOLDS = {"tx.staged": "packets", "encrypt-ring": "hand-offs", "tx-queue": "hand-offs"}
+#: The limit is drawn when the queue came this near to it; else it would flatten the curve.
+_NEAR = 0.25
+_MOST_LINES = 12
+
+
+def queues(series: list[DepthSeries], names: Names) -> go.Figure:
+    """A panel for each kind of queue that ever held anything, a line for each peer or device (the fullest few)."""
+    kinds = [queue for queue in LIMITS if any(s.queue == queue for s in series)]
+    if not kinds:
+        return theme.nothing(120, "No queue ever held a packet when the clock looked.")
+    inner_px = len(kinds) * _PANEL_PX + (len(kinds) - 1) * _GAP_PX
+    figure = make_subplots(
+        rows=len(kinds),
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=_GAP_PX / inner_px if len(kinds) > 1 else 0,
+        subplot_titles=[_title(queue, [s for s in series if s.queue == queue]) for queue in kinds],
+    )
+    colour_of: dict[int, str] = {}
+    for row, queue in enumerate(kinds, start=1):
+        mine = sorted((s for s in series if s.queue == queue), key=_fullness, reverse=True)[:_MOST_LINES]
+        for line in sorted(mine, key=lambda s: s.object):
+            first = line.object not in colour_of
+            colour = colour_of.setdefault(line.object, theme.SERIES[len(colour_of) % len(theme.SERIES)])
+            _line(figure, line, theme.safe(names.label(line.object)), colour, row=row, legend=first)
+        if max(_fullness(s) for s in mine) >= _NEAR * LIMITS[queue]:
+            figure.add_hline(y=LIMITS[queue], line={"color": theme.ALERT, "dash": "dash", "width": 1.5}, row=row, col=1)
+    theme.dress(
+        figure,
+        inner_px + 110,
+        margin={"l": 70, "r": 20, "t": 60, "b": 50},
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"},
+    )
+    figure.update_yaxes(rangemode="tozero")
+    for row, queue in enumerate(kinds, start=1):
+        figure.update_yaxes(title_text=_HOLDS.get(queue, "packets"), title_standoff=6, row=row, col=1)
+    figure.update_xaxes(title_text="seconds since the recording began", row=len(kinds), col=1)
+    figure.update_annotations(x=0, xanchor="left", font={"size": 12})
+    return figure
+
+
+def _fullness(series: DepthSeries) -> float:
+    return float(np.nanmax(series.mean, initial=0.0))
+
+
+def _title(queue: str, series: list[DepthSeries]) -> str:
+    refused = sum(int(s.refused.sum()) for s in series)
+    return f"<b>{queue}</b>, limit {LIMITS[queue]:,}" + (f", {refused:,} packets refused" if refused else "")
+
+
+def _line(figure: go.Figure, series: DepthSeries, label: str, colour: str, *, row: int, legend: bool) -> None:
+    common = {"name": label, "legendgroup": str(series.object)}
+    figure.add_trace(
+        go.Scatter(
+            x=np.round(series.start_s, 3),
+            y=np.round(series.mean, 3).astype(np.float32),
+            mode="lines",
+            line={"color": colour, "width": 1.5, "shape": "hv"},
+            hovertemplate="%{x:.1f} s<br>%{y:.2f} on average",
+            showlegend=legend,
+            **common,
+        ),
+        row=row,
+        col=1,
+    )
+    refused = np.flatnonzero(series.refused)
+    if refused.size:
+        figure.add_trace(
+            go.Scatter(
+                x=np.round(series.start_s[refused], 3),
+                y=np.nan_to_num(series.mean[refused]),
+                mode="markers",
+                marker={"symbol": "x", "size": 8, "color": theme.ALERT},
+                customdata=series.refused[refused],
+                hovertemplate="%{x:.1f} s<br>%{customdata} packets refused",
+                showlegend=False,
+                **common,
+            ),
+            row=row,
+            col=1,
+        )

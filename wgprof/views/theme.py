@@ -1,0 +1,90 @@
+"""What all figures share: colours everybody can tell apart, fonts, and text made safe.
+
+Figures are drawn on a transparent ground with the text colour of a light page; whoever embeds them
+on a dark one changes `font.color` and the axes' lines (see `reports/report.js`).
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from wgprof.analysis.names import clean
+
+#: Okabe and Ito's palette: told apart with every common kind of colour blindness.
+COLOURS: Mapping[str, str] = {
+    "tx.stage": "#56b4e9",
+    "tx.encrypt": "#0072b2",
+    "tx.send": "#009e73",
+    "rx.receive": "#f0e442",
+    "rx.decrypt": "#e69f00",
+    "rx.deliver": "#d55e00",
+}
+SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c7a00", "#7f7f7f")
+ALERT = "#d55e00"
+#: Readable on white and on near-black.
+MUTED = "#7a828c"
+WAIT = "#9aa5b1"
+#: Even steps of lightness, so it survives grey print.
+SCALE = "Cividis"
+INK, GRID = "#1c2530", "rgba(128,136,148,0.25)"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
+
+
+def safe(text: object, longest: int = 48) -> str:
+    """A recording's string for use in a figure, where Plotly reads a little HTML."""
+    return html.escape(clean(text, longest), quote=False)
+
+
+def base(height: int, **layout: object) -> go.Figure:
+    """An empty figure in the house style."""
+    figure = go.Figure()
+    dress(figure, height, **layout)
+    return figure
+
+
+def dress(figure: go.Figure, height: int, **layout: object) -> None:
+    """Put a figure into the house style; `height` in pixels, the width is the page's."""
+    figure.update_layout(
+        template="none",
+        height=height,
+        autosize=True,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 13, "color": INK},
+        hoverlabel={"align": "left", "namelength": -1},
+        margin={"l": 60, "r": 20, "t": 30, "b": 45},
+    )
+    figure.update_xaxes(gridcolor=GRID, linecolor=GRID, zeroline=False, ticks="outside", tickcolor=GRID)
+    figure.update_yaxes(gridcolor=GRID, linecolor=GRID, zeroline=False)
+    figure.update_layout(**layout)
+    figure.update_xaxes(title_font_size=13)
+    figure.update_yaxes(title_font_size=13)
+
+
+def tint(colour: str, share: float) -> str:
+    """`colour` (#rrggbb) mixed with white: 1 is the colour itself."""
+    parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(255 - (255 - part) * share):02x}" for part in parts)
+
+
+def heat(share: float) -> str:
+    """The colour of a utilisation from 0 to 1."""
+    return str(sample_colorscale(SCALE, [min(max(share, 0.0), 1.0)])[0])
+
+
+def ink_on(share: float) -> str:
+    """A text colour that can be read on `heat(share)`."""
+    return "#ffffff" if share < 0.55 else "#10151b"
+
+
+def nothing(height: int, message: str) -> go.Figure:
+    """A figure that says why there is nothing to see."""
+    figure = base(height, xaxis={"visible": False}, yaxis={"visible": False})
+    figure.add_annotation(
+        text=message, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"color": MUTED}
+    )
+    return figure
