@@ -47,7 +47,7 @@ static noinline void wgprof_lab_work(unsigned long steps)
 	while (steps--) {
 		a += b;
 		b = (b << 7 | b >> 25) ^ a;
-		OPTIMIZER_HIDE_VAR(b);
+		asm volatile("" : "+r" (b)); /* nobody reads the result, but it has to be worked out */
 	}
 }
 
