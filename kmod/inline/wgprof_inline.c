@@ -28,6 +28,10 @@
 #include <linux/percpu.h>
 #include <net/ip_tunnels.h>
 
+#ifdef CONFIG_PREEMPT_RT
+#error "inline waits with bottom halves off, which a realtime kernel may preempt: build vanilla or steered"
+#endif
+
 /* How a packet that was decrypted here is delivered, kept in its state beside WireGuard's own values. */
 enum {
 	WGPROF_STATE_CELL = PACKET_STATE_DEAD + 1,	/* from this CPU's cell */
