@@ -8,7 +8,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wgprof.errors import WgprofError
+from wgprof.errors import MachineError, WgprofError
 from wgprof.kmod.btf import ensure_btf
 from wgprof.kmod.chroot import Progress
 from wgprof.kmod.elf import has_btf, module_info
@@ -56,6 +56,8 @@ def build(
     ready = find_built(variant, environment.release)
     if ready and source is None:
         return ready
+    if not environment.is_host and os.geteuid():
+        raise MachineError("building in a chroot needs root", "Run the same command with sudo.")
     work = environment.work / f"wgprof-{variant.name}"
     try:
         return _build_in(work, variant, environment, progress, source)
