@@ -37,7 +37,7 @@ MODULE_PARM_DESC(wgprof_crypto_ns, "What the work in the cipher's place costs (r
 
 static unsigned long wgprof_crypto_steps;
 module_param(wgprof_crypto_steps, ulong, 0444);
-MODULE_PARM_DESC(wgprof_crypto_steps, "How many steps that work has (result of the calibration)");
+MODULE_PARM_DESC(wgprof_crypto_steps, "How many steps that work has (result of the calibration, unless given)");
 
 /* A chain of dependent additions and rotations, which is what the cipher is made of. */
 static noinline void wgprof_lab_work(unsigned long steps)
@@ -70,7 +70,8 @@ static void wgprof_lab_calibrate(void)
 		best = clamp(took, 1ULL, best);
 	}
 	wgprof_crypto_ns = (u64)wgprof_rest_ns * wgprof_crypto_permille / (1000 - wgprof_crypto_permille);
-	wgprof_crypto_steps = wgprof_crypto_ns * WGPROF_LAB_CALIBRATION / best;
+	if (!wgprof_crypto_steps) /* given: the same work as in another load, whatever the clock says today */
+		wgprof_crypto_steps = wgprof_crypto_ns * WGPROF_LAB_CALIBRATION / best;
 }
 
 static bool wgprof_lab_is_lab(void)
