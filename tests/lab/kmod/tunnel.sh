@@ -34,7 +34,8 @@ up() {
 	ip -n right addr add 10.9.0.2/24 dev wg0
 	ip -n left link set wg0 up
 	ip -n right link set wg0 up
-	left ping -q -c 2 -i 0.1 -W 5 10.9.0.2 >/dev/null
+	# Right after boot a handshake waits for the kernel's random numbers, and is repeated after 5 s.
+	left ping -q -c 1 -w 20 10.9.0.2 >/dev/null
 }
 
 down() {
