@@ -1,0 +1,8 @@
+// The version says it, too.
+// Files: main.c
+// Adds: MODULE_VERSION(WGPROF_LAB_VERSION)
+@@
+declarer name MODULE_VERSION;
+@@
+-MODULE_VERSION(WIREGUARD_VERSION);
++MODULE_VERSION(WGPROF_LAB_VERSION);

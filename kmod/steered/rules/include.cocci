@@ -1,0 +1,7 @@
+// The variant's declarations reach every file through device.h.
+// Files: device.h
+// Adds: #include "wgprof_steered.h"
+@@
+@@
+ #include <linux/ptr_ring.h>
++#include "wgprof_steered.h"
