@@ -20,7 +20,7 @@ pytestmark = pytest.mark.lab
 HIDE = """mkdir -p /run/empty; unshare --mount sh -c '
     for place in {}; do mount --bind /run/empty $place; done; exec "$@"' sh"""
 PACKAGES = "/usr/lib/python3/dist-packages"
-KPROBES = "/sys/bus/event_source/devices/kprobe /sys/kernel/tracing /sys/kernel/debug"
+KPROBES = "/sys/bus/event_source/devices /sys/kernel/tracing /sys/kernel/debug"
 
 #: A package that is called bcc, too; there is one in the Python package index.
 OTHER_BCC = "mkdir -p /run/other/bcc; echo '__version__ = 1' >/run/other/bcc/__init__.py; export PYTHONPATH=/run/other;"

@@ -46,13 +46,17 @@ def start(*words: str, folder: Path) -> subprocess.Popen[bytes]:
 
 def finish(process: subprocess.Popen[bytes], folder: Path, began: float) -> Done:
     """Its end.  Raises EmulatorFailure if the emulator is to blame."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    peak = 0
+    # Of the process alone: what it starts, the emulator, is not counted.
+    while process.poll() is None:
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+        peak = max(peak, int(found[1])) if found else peak
+        time.sleep(0.02)
     seconds = time.monotonic() - began
     stdout, stderr = ((folder / name).read_text() for name in ("stdout", "stderr"))
     if process.returncode and re.search("the lab's machine (did not boot|died|gave no answer)", stderr):
         raise EmulatorFailure(stderr)
-    return Done(process.returncode, stdout, stderr, seconds, usage.ru_maxrss * 1024 / MEGABYTE)
+    return Done(process.returncode, stdout, stderr, seconds, peak * 1024 / MEGABYTE)
 
 
 def wgprof(*words: str, folder: Path) -> Done:
@@ -106,10 +110,9 @@ def test_thirty_seconds_from_a_booting_kernel_to_a_report_that_agrees_with_itsel
     with open_recording(alone / "it.wgprof") as recording:
         agent_mb = recording.table("intervals")["agent_rss_bytes"].max() / MEGABYTE
     residuals = ", ".join(f"{row['subject']} {100 * row['value']:.1f} %" for row in little["ok"])
-    print(
-        f"\nrecorded {DURATION_S} s in {record.seconds:.0f} s, report {report.seconds:.1f} s, host {record.peak_mb:.0f} MB, "
-        f"report {report.peak_mb:.0f} MB, agent {agent_mb:.0f} MB\nLittle's law: {residuals}"
-    )
+    took = f"recorded {DURATION_S} s in {record.seconds:.0f} s, report {report.seconds:.1f} s"
+    print(f"\n{took}, host {record.peak_mb:.0f} MB, report {report.peak_mb:.0f} MB, agent {agent_mb:.0f} MB")
+    print(f"Little's law: {residuals}")
     assert record.seconds < DURATION_S + SLACK * AIM_S
     assert report.seconds < SLACK * REPORT_AIM_S
     assert record.peak_mb < 300
@@ -128,7 +131,8 @@ def test_ctrl_c_ends_the_traffic_and_completes_the_file(alone: Path) -> None:
     said = json.loads(done.stdout)
     assert (said["complete"], said["interrupted"]) == (True, True)
     with open_recording(alone / "it.wgprof") as recording:
-        assert recording.manifest["results"]["received_bytes"] > 0
+        results = recording.manifest["results"]
+        assert results.get("received_bytes", 0) > 0, results
         assert 2 < recording.manifest["duration_s"] < 60
     assert not (alone / "it.wgprof.part").exists()
 
