@@ -40,8 +40,8 @@ def main() -> None:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except WgprofError as error:
         click.echo(f"error: {error.sentence}", err=True)
-        if error.remedy:
-            click.echo(f"  {error.remedy}", err=True)
+        for line in error.remedy.splitlines():
+            click.echo(f"  {line}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
