@@ -19,7 +19,7 @@ import pytest
 from tests.support.frames import synthetic_frames, synthetic_recording
 from wgprof import cli
 from wgprof.errors import MachineError, WgprofError
-from wgprof.lab import build, image, machine
+from wgprof.lab import build, image, kvm, machine
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
 from wgprof.recording.finish import finish_part
 from wgprof.recording.schema import SCHEMA_VERSION, TABLES
@@ -215,7 +215,7 @@ def lab_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     monkeypatch.setenv("WGPROF_CACHE", str(cache))
     monkeypatch.setattr(machine, "lab_lock_path", lambda: tmp_path / "lab.lock")
-    monkeypatch.setattr(machine.kvm, "usable", lambda *_: False)
+    monkeypatch.setattr(kvm, "usable", lambda *_: False)
     directory = image.image_dir(recipe_for(DEFAULT_KERNEL))
     directory.mkdir(parents=True)
     for name in (build.VMLINUZ, build.INITRD, build.DISK):

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from wgprof.errors import UsageError, WgprofError
-from wgprof.lab.machine import EmulatorFailure
+from wgprof.lab.machine import EmulatorFailure, NeverBooted
 from wgprof.recording.finish import Finished
 from wgprof.recording.part import SUFFIX
 from wgprof.recording.sizes import human_size
@@ -121,7 +121,7 @@ def _record(
                 session = Session(target, request, out, display.show, version("wgprof"))
                 return session, _run(session)
         except EmulatorFailure as failure:
-            if not left:
+            if not left or isinstance(failure, NeverBooted):
                 raise
             notify(f"{failure.sentence}; trying again")
     raise AssertionError("the last attempt returns or raises")

@@ -35,6 +35,10 @@ class EmulatorFailure(MachineError):
     """The emulated machine did not boot, hung, or died: not a fault of what was measured in it."""
 
 
+class NeverBooted(EmulatorFailure):
+    """It did not boot, however often it was tried."""
+
+
 class Machine:
     """One machine, from `boot` to `close`; a context manager.
 
@@ -70,7 +74,7 @@ class Machine:
     def boot(self) -> None:
         """Boot, with up to BOOT_ATTEMPTS attempts.
 
-        Raises MachineError when another lab is running or QEMU is missing, EmulatorFailure, with
+        Raises MachineError when another lab is running or QEMU is missing, NeverBooted, with
         the console's last lines, when the machine does not boot.
         """
         qemu.require_qemu()
@@ -231,7 +235,7 @@ class Machine:
             self._emulator = None
             if attempt < BOOT_ATTEMPTS:
                 self.notify(f"lab: the machine did not boot ({reason}); trying again")
-        raise EmulatorFailure(f"the lab's machine did not boot in {BOOT_ATTEMPTS} attempts: {reason}", words)
+        raise NeverBooted(f"the lab's machine did not boot in {BOOT_ATTEMPTS} attempts: {reason}", words)
 
     def _running(self) -> Emulator:
         if self._emulator is None:
