@@ -14,9 +14,11 @@
 #define CACHE 1024
 #define CACHE_SLOT_BITS 16
 #define CLAIM_TRIES 8
+/* Ids that can be remembered, those of peers nobody asked for among them. */
+#define KNOWN_IDS 16384
 
 BPF_ARRAY(slot_cache, u64, CACHE);		/* id << 16 | slot */
-BPF_TABLE("hash", u64, u32, slot_by_id, SLOTS * 2);
+BPF_TABLE("hash", u64, u32, slot_by_id, KNOWN_IDS);
 BPF_TABLE("hash", u32, u64, owner_of_slot, SLOTS);
 
 /* A device's id; a kernel address without the bits that are the same in all, as the cache has no room for them. */
@@ -62,7 +64,8 @@ INLINE u32 claim_slot(u64 id)
 		if (owner_of_slot.insert(&slot, &id))
 			continue;
 		if (!slot_by_id.insert(&id, &slot)) {
-			c->top_slot = slot;
+			if (slot > c->top_slot)
+				c->top_slot = slot;
 			return slot;
 		}
 		/* Another CPU was first with this id. */
@@ -124,7 +127,8 @@ INLINE u32 meet_peer(u64 peer, u64 id)
 	u32 slot;
 
 	owner = objects.lookup(&device_slot);
-	if (!device_slot || !owner)
+	/* Another CPU may be just about to describe the device: the next packet tries again. */
+	if (!device_slot || !owner || owner->kind != OBJECT_DEVICE)
 		return SLOT_NONE;
 	if (!is_wanted(owner)) {
 		slot = SLOT_IGNORED;

@@ -71,6 +71,12 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	}
 	worker = &state->workers[index];
 	now = now_ns();
+	if (worker->pid && (worker->run.start || worker->crypt.start)) {
+		/* Its last return was lost. */
+		state->losses[LOSS_CLOBBERED]++;
+		if (worker->off_at && state->parked)
+			state->parked--;
+	}
 	worker->pid = pid;
 	worker->off_at = 0;
 	worker->packets = 0;

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Set, Tuple
 
+from wgprof.agent.maps import Control
 from wgprof.agent.plan import Attachment, Facts, Missing, Resolved, resolve
 
 RING_PAGES = 2048
@@ -132,7 +133,10 @@ class Programs:
 class Probes:
     """The attached probes.  `close` detaches everything; so does the end of the process."""
 
-    def __init__(self, directory: str, plan: Dict[str, Any], facts: Facts, slots: int, cpus: int) -> None:
+    def __init__(
+        self, directory: str, plan: Dict[str, Any], facts: Facts, slots: int, cpus: int, interfaces: List[str]
+    ) -> None:
+        self._interfaces = interfaces
         self.attached: List[Attached] = []
         self.slots = slots
         #: Seconds the steps took, and what was refused before a lesser kind was taken.
@@ -170,6 +174,8 @@ class Probes:
                 loaded.append(Attached(attachment, programs.load(attachment)))
             except LoadError as error:
                 failed.add(self._refuse(attachment, error))
+        # The first packet already must know which interfaces are wanted.
+        self.control = Control(self.map_fd("control"), self._interfaces)
         for item in loaded:
             try:
                 programs.attach(item.attachment)

@@ -133,6 +133,7 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
 
         plan = read_plan(probes_directory)
         cpus = kernel.possible_cpus()
+        wanted = [str(name) for name in request.get("interfaces", [])]
         try:
             facts = kernel.gather_facts(plan, bcc)
             if not facts.kprobes and not facts.module_fentry:
@@ -140,7 +141,7 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
                     "this kernel has no kprobes and this bcc cannot use fentry on a module",
                     "Use a kernel with CONFIG_KPROBES=y, or bcc 0.28 or newer.",
                 )
-            probes = Probes(probes_directory, plan, facts, choose_slots(cpus, BLOCK_BYTES), cpus)
+            probes = Probes(probes_directory, plan, facts, choose_slots(cpus, BLOCK_BYTES), cpus, wanted)
         except (OSError, BtfError, PlanError) as error:
             raise Refusal(f"the kernel's type information cannot be used: {error}", "Run wgprof doctor.") from error
         except LoadError as error:

@@ -33,9 +33,11 @@ LOSSES: Tuple[Tuple[str, str], ...] = (
 )
 
 STAGES = 6
-#: The counter that every event of a cell kind raises: a stage's calls, else the first.
-#: Of softirqs it is the NET_RX runs; the others' time waits for the next of those.
-_TELLTALE = (5,) * STAGES + (0,) * (KINDS - STAGES)
+#: Two counters one of which every event of a cell kind raises: a stage's calls or failures, a
+#: server's executions or wake-ups, else the first.  Of softirqs it is the NET_RX and NET_TX runs; the
+#: others' time waits for the next of those.
+_SERVERS = 4
+_TELLTALES = ((5, 4),) * STAGES + ((0, 5),) * _SERVERS + ((0, 0),) * (KINDS - STAGES - _SERVERS - 1) + ((0, 2),)
 
 _RING_BUSY = 0x80
 
@@ -49,13 +51,9 @@ class Control:
     def __init__(self, fd: int, interfaces: List[str]) -> None:
         self._map = _map(fd, CONTROL.size, writable=True)
         names = b"".join(name.encode()[: NAME_SIZE - 1].ljust(NAME_SIZE, b"\0") for name in interfaces[:MAX_NAMES])
-        self._map[8:12] = struct.pack("<I", min(len(interfaces), MAX_NAMES))
         self._map[_CONTROL_NAMES : _CONTROL_NAMES + len(names)] = names
-
-    @property
-    def top_slot(self) -> int:
-        """The highest slot the probes have claimed."""
-        return int.from_bytes(self._map[12:16], "little")
+        # The number last: until then all interfaces are wanted.
+        self._map[8:12] = struct.pack("<I", min(len(interfaces), MAX_NAMES))
 
     def sample_every(self, n: int) -> None:
         """Journeys: every nth nonce; 0 for none."""
@@ -65,10 +63,9 @@ class Control:
 class Objects:
     """The peers and devices the probes have met."""
 
-    def __init__(self, fd: int, slots: int, control: Control) -> None:
+    def __init__(self, fd: int, slots: int) -> None:
         self._map = _map(fd, OBJECT.size * slots)
         self._slots = slots
-        self._control = control
         self._kinds: Dict[int, int] = {}
 
     @property
@@ -78,7 +75,7 @@ class Objects:
     def news(self) -> List[Dict[str, object]]:
         """Objects that are new, or gone, since the last look."""
         found = []
-        for slot in range(1, min(self._control.top_slot, self._slots - 1) + 1):
+        for slot in range(1, self._slots):
             at = slot * OBJECT.size + _OBJECT_KIND
             kind = self._map[at]  # small, and little endian
             if kind and self._kinds.get(slot) != kind:
@@ -141,8 +138,8 @@ class Blocks:
             for cpu in self._online:
                 index = (slot * self._cpus + cpu) * KINDS
                 telltale = index * _CELL_QUADS
-                for kind in range(KINDS):
-                    value = quads[telltale + _TELLTALE[kind]]
+                for kind, (one, other) in enumerate(_TELLTALES):
+                    value = quads[telltale + one] + quads[telltale + other]
                     if value and last.get(index) != value:
                         last[index] = value
                         start = index * CELL.size

@@ -110,6 +110,11 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
     for entry in plan["points"]:
         module = entry.get("module", plan["module"])
         affects = "; ".join(entry["affects"])
+        hidden = [name for name in entry.get("addresses", ()) if not resolved.defines[name]]
+        if hidden:
+            error = "the addresses of WireGuard's functions are hidden (kernel.kptr_restrict)"
+            resolved.missing.append(Missing(entry["point"], error, affects))
+            continue
         reasons: List[str] = []
         attachment = None
         for function in entry["functions"]:
@@ -142,7 +147,7 @@ def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
         raise PlanError("this kernel's type information lacks " + ", ".join(missing))
     for name, symbol in plan["addresses"].items():
         places = facts.symbols.get(symbol, ())
-        # Address 0 is what kallsyms shows to the unprivileged; an address that never matches is harmless.
+        # Hidden addresses read as 0; what compares with them is then not attached.
         defines[name] = places[0][0] if places else 0
     return defines
 

@@ -21,8 +21,9 @@ from wgprof.agent.sampling import Sampler
 AGENT_VERSION = "0.1.0"
 #: Run time of the probes is measured in one interval of so many.
 METER_EVERY = 10
-#: The ring buffer is looked at this often at least.
+#: The ring buffer is looked at this often while much comes in, and at least so often.
 DRAIN_S = 0.02
+LONGEST_NAP_S = 0.25
 
 
 class Stream:
@@ -66,9 +67,8 @@ class Recorder:
         self._cpus = kernel.possible_cpus()
         self._slots = probes.slots
         self._check_layout()
-        interfaces = [str(name) for name in request.get("interfaces", [])]
-        self._control = maps.Control(probes.map_fd("control"), interfaces)
-        self._objects = maps.Objects(probes.map_fd("objects"), self._slots, self._control)
+        self._control = probes.control
+        self._objects = maps.Objects(probes.map_fd("objects"), self._slots)
         self._blocks = maps.Blocks(probes.map_fd("blocks"), self._slots, self._cpus, kernel.online_cpus())
         self._states = maps.States(probes.map_fd("states"), self._cpus, probes.value_size("states"))
         self._ring = maps.Ring(probes.map_fd("events"), RING_BYTES)
@@ -127,7 +127,7 @@ class Recorder:
             if left <= 0:
                 return
             # While little comes in, one look an interval is enough.
-            nap = min(left, DRAIN_S) if self._ring.fill() > RING_BYTES // 16 else left
+            nap = min(left, DRAIN_S if self._ring.fill() > RING_BYTES // 16 else LONGEST_NAP_S)
             ready, _, _ = select.select([self._control_fd], [], [], nap)
             if ready:
                 self._read_control()
@@ -147,10 +147,12 @@ class Recorder:
                     self._stop = "stopped"
 
     def _drain(self) -> None:
-        while True:
+        left = self._ring.fill()  # what comes meanwhile is for the next time
+        while left > 0:
             data = self._ring.drain()
             if not data:
                 return
+            left -= len(data)
             self._stream.events(data)
 
     def _tick(self, late_ns: int) -> None:
@@ -181,7 +183,7 @@ class Recorder:
         if every:
             self._control.sample_every(every)
         self._ticks += 1
-        self._meter.turn(on=self._ticks % METER_EVERY == 0)
+        self._meter.turn(on=self._ticks % METER_EVERY == 1)
 
     def _named(self, item: Dict[str, object]) -> Dict[str, object]:
         names = {i.namespace.inode: i.namespace.name for i in self._interfaces}

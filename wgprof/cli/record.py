@@ -26,6 +26,8 @@ from wgprof.targets.lab import LabSettings
 from wgprof.targets.session import Progress, Session, default_name
 
 EXIT_INTERRUPTED = 4
+#: Names the probes can compare with.
+MAX_INTERFACES = 8
 LAB_ATTEMPTS = 2
 _JSON_VERSION = 1
 _LONGEST_S = 86_400.0
@@ -34,14 +36,14 @@ _LONGEST_S = 86_400.0
 def _sample(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     if value == "auto":
         return 0
-    if value.isdigit() and 0 < int(value) <= 1 << 30:
+    if value.isdecimal() and 0 < int(value) <= 1 << 30:
         return int(value)
     raise UsageError(f"--sample {value} is neither auto nor a number from 1", "Use --sample auto, or N for one in N.")
 
 
 def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     digits = value.removesuffix("ms")
-    if digits.isdigit() and 10 <= int(digits) <= 10_000:
+    if digits.isdecimal() and 10 <= int(digits) <= 10_000:
         return int(digits)
     raise UsageError(f"--interval {value} is not a time from 10ms to 10000ms", "For example --interval 100ms.")
 
@@ -90,6 +92,8 @@ def command(
     given = {name: value for name, value in lab_options.items() if value is not None}
     if given and target == "local":
         raise UsageError(f"--{next(iter(given))} is for the lab", "Leave it out, or use --target lab.")
+    if len(interfaces) > MAX_INTERFACES:
+        raise UsageError(f"-i can be given {MAX_INTERFACES} times", "Leave it out to record all interfaces.")
     _check_lab(given)
     notes = Console(stderr=True, highlight=False)
 

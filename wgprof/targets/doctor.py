@@ -49,7 +49,7 @@ def local_checks() -> list[Check]:
         agent.chmod(0o644)
         try:
             done = subprocess.run(
-                [*become_root, python, str(agent), "doctor"],
+                [*become_root, python, "-I", str(agent), "doctor"],
                 check=True,
                 capture_output=True,
                 timeout=_AGENT_TIMEOUT_S,

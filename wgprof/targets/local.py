@@ -18,6 +18,7 @@ from wgprof.errors import MachineError
 from wgprof.targets.base import AgentProcess, RecordRequest
 from wgprof.targets.zipapp import build_agent
 
+#: Always with -I: root must not import what lies in the current folder or in a user's own packages.
 #: bcc comes with the distribution and follows its Python, not that of a virtual environment.
 _PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")
 _NET = Path("/sys/class/net")
@@ -39,7 +40,7 @@ def python_with_bcc() -> str | None:
     """A Python that can import bcc, and not another package of that name."""
     for python in _PYTHONS:
         if Path(python).exists():
-            done = subprocess.run([python, "-c", "from bcc import BPF"], check=False, capture_output=True)
+            done = subprocess.run([python, "-I", "-c", "from bcc import BPF"], check=False, capture_output=True)
             if done.returncode == 0:
                 return python
     return None
@@ -81,7 +82,7 @@ class LocalTarget:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the agent
         try:
             self._process = subprocess.Popen(
-                [*become_root, python, str(agent), "record", "--request", json.dumps(asdict(request))],
+                [*become_root, python, "-I", str(agent), "record", "--request", json.dumps(asdict(request))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
