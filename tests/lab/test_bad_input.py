@@ -22,18 +22,6 @@ HIDE = """mkdir -p /run/empty; unshare --mount sh -c '
 PACKAGES = "/usr/lib/python3/dist-packages"
 KPROBES = "/sys/bus/event_source/devices /sys/kernel/tracing /sys/kernel/debug"
 
-#: A package that is called bcc, too; there is one in the Python package index.
-OTHER_BCC = "mkdir -p /run/other/bcc; echo '__version__ = 1' >/run/other/bcc/__init__.py; export PYTHONPATH=/run/other;"
-#: bcc as it was before it could attach fentry to a module.
-OLD_BCC = """mkdir -p /run/old; cat >/run/old/bcc.py <<'EOF'
-import sys
-sys.path.remove("/run/old")
-del sys.modules["bcc"]
-import bcc
-bcc.__version__ = "0.26.0"
-EOF
-export PYTHONPATH=/run/old; """
-
 
 @dataclass(frozen=True)
 class Case:
@@ -80,18 +68,6 @@ CASES = (
         "bcc for /usr/bin/python3 is missing",
         "Install it: apt install python3-bpfcc",
         before=HIDE.format(PACKAGES),
-    ),
-    Case(
-        "another-bcc",
-        "bcc for /usr/bin/python3 is missing (cannot import name 'BPF'",
-        "Install it: apt install python3-bpfcc",
-        before=OTHER_BCC,
-    ),
-    Case(
-        "no-kprobes",
-        "this kernel has no kprobes and this bcc cannot use fentry on a module",
-        "Use a kernel with CONFIG_KPROBES=y, or bcc 0.28 or newer.",
-        before=OLD_BCC + HIDE.format(KPROBES),
     ),
     Case(
         "no-sudo",
