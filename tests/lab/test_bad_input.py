@@ -16,11 +16,24 @@ from wgprof.recording.reader import open_recording
 
 pytestmark = pytest.mark.lab
 
-#: Runs a command with folders hidden by an empty one.
-HIDE = """mkdir -p /run/empty; unshare --mount sh -c '
-    for place in {}; do mount --bind /run/empty $place; done; exec "$@"' sh"""
 PACKAGES = "/usr/lib/python3/dist-packages"
-KPROBES = "/sys/bus/event_source/devices /sys/kernel/tracing /sys/kernel/debug"
+KPROBES = ("/sys/bus/event_source/devices", "/sys/kernel/tracing", "/sys/kernel/debug")
+#: A package that is called bcc, too; there is one in the Python package index.
+OTHER_BCC = "mkdir -p /run/other; echo '__version__ = 1' >/run/other/__init__.py"
+#: bcc as it was before it could attach fentry to a module.
+OLD_BCC = "echo '__version__ = \"0.26.0\"' >/run/version.py"
+EMPTY = "/run/empty"
+
+
+def covered(*mounts: tuple[str, str]) -> str:
+    """Shell in front of a command; for each pair, the command finds the first where the second was."""
+    script = "; ".join(f"mount --bind {what} {place}" for what, place in mounts)
+    return f"mkdir -p {EMPTY}; unshare --mount sh -ec '{script}; exec \"$@\"' sh"
+
+
+def hidden(*places: str) -> str:
+    """Shell in front of a command, which then finds those folders empty."""
+    return covered(*((EMPTY, place) for place in places))
 
 
 @dataclass(frozen=True)
@@ -61,13 +74,27 @@ CASES = (
         "no-btf",
         "this kernel has no type information (BTF)",
         "Use a kernel with CONFIG_DEBUG_INFO_BTF=y; distribution kernels since 5.15 have it.",
-        before=HIDE.format("/sys/kernel/btf"),
+        before=hidden("/sys/kernel/btf"),
     ),
     Case(
         "no-bcc",
         "bcc for /usr/bin/python3 is missing",
         "Install it: apt install python3-bpfcc",
-        before=HIDE.format(PACKAGES),
+        before=hidden(PACKAGES),
+    ),
+    Case(
+        "another-bcc",
+        "bcc for /usr/bin/python3 is missing (cannot import name 'BPF'",
+        "Install it: apt install python3-bpfcc",
+        setup=OTHER_BCC,
+        before=covered(("/run/other", f"{PACKAGES}/bcc")),
+    ),
+    Case(
+        "no-kprobes",
+        "this kernel has no kprobes and this bcc cannot use fentry on a module",
+        "Use a kernel with CONFIG_KPROBES=y, or bcc 0.28 or newer.",
+        setup=OLD_BCC,
+        before=covered(*((EMPTY, place) for place in KPROBES), ("/run/version.py", f"{PACKAGES}/bcc/version.py")),
     ),
     Case(
         "no-sudo",
@@ -127,7 +154,7 @@ def test_without_a_reason_to_stay_auto_says_why_it_takes_the_lab(mended: Gateway
 def test_a_kernel_without_kprobes_is_recorded_by_fentry_and_silence_is_said(gateway: Gateway, tmp_path: Path) -> None:
     """And without tracefs; nothing is sent either."""
     command = ["record", "--target", "local", "--duration", "3", "-o", "silent.wgprof"]
-    result = gateway.wgprof(*command, before=HIDE.format(KPROBES))
+    result = gateway.wgprof(*command, before=hidden(*KPROBES))
     assert result.exit_code == 0, result.stderr
     recording = open_recording(gateway.fetch("/root/run/silent.wgprof", tmp_path / "silent.wgprof"))
     kinds = set(recording.table("probes")["kind"])

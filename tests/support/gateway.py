@@ -21,7 +21,7 @@ from wgprof.lab.qemu import MachineSettings
 WGPROF = "/opt/wgprof/bin/wgprof"
 FAR = "10.9.0.2"
 #: What only the agent itself is called: neither sudo nor the shell that starts it.
-AGENT = "^/usr/bin/python3 [^ ]*agent.pyz record"
+AGENT = "^/usr/bin/python3 -I [^ ]*agent.pyz record"
 _FOLDER = "/root/run"
 
 #: The virtual environment is the guest's own; pip runs out of its wheel, as Debian splits python3-venv off.
