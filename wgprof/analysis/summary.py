@@ -9,6 +9,7 @@ from wgprof.analysis import units
 from wgprof.analysis.checks import Check, Overhead
 from wgprof.analysis.conservation import Conservation
 from wgprof.analysis.cores import Core, core_rows
+from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.queues import Queue, queue_rows
@@ -67,6 +68,7 @@ class Analysis:
     overhead: Overhead
     checks: list[Check]
     lab: bool
+    ends: Ends | None = None  # both ends of tunnels, if it has them
 
     @property
     def failed(self) -> list[Check]:
@@ -108,7 +110,10 @@ def analyse(recording: Tables) -> Analysis:
         *quality.overhead_checks(overhead),
     ]
     waits = wait_rows(journeys, sampling, window)
-    return Analysis(names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
+    ends = ends_within(recording, journeys)
+    return Analysis(
+        names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab, ends
+    )
 
 
 def _user_hz(manifest: dict[str, object]) -> int:
