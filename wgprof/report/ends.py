@@ -57,13 +57,21 @@ def _clocks(ends: Ends) -> list[str]:
         found.append(
             f"In {left} of {len(ends.windows)} windows the offset is not decidable: their packets are left out."
         )
-    both = [_network(direction).mean_ns for direction in _together(ends)]
+    both = [_between_ns(direction.split) for direction in _together(ends)]
     if len(both) == 2 and None not in both:
         total = sum(mean for mean in both if mean is not None)
         found.append(
-            f"The network's parts of both directions together, {units.duration(total)}, do not depend on that."
+            f"From the start of tx.send to the start of rx.receive, both directions together: {units.duration(total)}."
+            " That does not depend on the offset."
         )
     return found
+
+
+def _between_ns(split: Split) -> float | None:
+    """Mean time in what the offset moves from one direction to the other."""
+    means = [part.mean_ns for part in split.parts if part.step in _BETWEEN]
+    known = [mean for mean in means if mean is not None]
+    return sum(known) if len(known) == len(_BETWEEN) else None
 
 
 def _network(direction: Direction) -> Part:
