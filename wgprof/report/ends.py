@@ -170,7 +170,7 @@ def _seen_rows(direction: Direction) -> Iterator[tuple[str, int, str]]:
     ):
         yield who, alone.missing, missing
         yield who, alone.undecided, undecided
-        yield who, alone.not_sampled, "not in its sampling"
+        yield who, alone.not_sampled, "not in its sampling, or close to a change of it"
         yield who, alone.outside, "its recording was not running, or within 1 s of an edge"
 
 
