@@ -126,6 +126,6 @@ def crossings(halves: Halves, to_second: bool) -> Crossings:
     """
     sent_ns = halves.sender.journeys.start_ns[2, halves.sent]
     received_ns = halves.receiver.journeys.start_ns[0, halves.received]
-    if to_second:
-        return Crossings(sent_ns, received_ns - sent_ns)
-    return Crossings(received_ns, sent_ns - received_ns)
+    at_ns, ahead_ns = (sent_ns, received_ns - sent_ns) if to_second else (received_ns, sent_ns - received_ns)
+    order = np.argsort(at_ns)
+    return Crossings(at_ns[order], ahead_ns[order])

@@ -66,14 +66,17 @@ class ClockWindow:
 
 @dataclass(frozen=True)
 class Crossings:
-    """Packets of one direction: when they passed, on the first machine's clock, and the second's time minus that."""
+    """Packets of one direction: when they passed, on the first machine's clock, and the second's time minus that.
+
+    Sorted by `at_ns`.
+    """
 
     at_ns: IntArray
     ahead_ns: IntArray
 
     def within(self, start_ns: int, end_ns: int) -> Crossings:
         """Those from `start_ns` on and before `end_ns`."""
-        inside = (self.at_ns >= start_ns) & (self.at_ns < end_ns)
+        inside = slice(*np.searchsorted(self.at_ns, (start_ns, end_ns)))
         return Crossings(self.at_ns[inside], self.ahead_ns[inside])
 
     def __len__(self) -> int:
@@ -140,18 +143,22 @@ class Offset:
 
     def middle_ns(self, at_ns: IntArray) -> tuple[IntArray, FloatArray, BoolArray]:
         """Estimate, uncertainty, and whether the window is decided.  If not, the estimate is the one bound there is."""
-        middle, half = np.zeros(at_ns.shape, dtype=np.int64), np.full(at_ns.shape, np.inf)
-        found = np.clip(np.searchsorted(self._starts, at_ns, side="right") - 1, 0, None)
-        for number, (window, corridor) in enumerate(zip(self.windows, self._corridors, strict=True)):
-            here = found == number
+        moments = at_ns.ravel()
+        middle, half = np.zeros(moments.size, dtype=np.int64), np.full(moments.size, np.inf)
+        found = np.clip(np.searchsorted(self._starts, moments, side="right") - 1, 0, None)
+        order = np.argsort(found, kind="stable")
+        edges = np.searchsorted(found[order], np.arange(len(self.windows) + 1))
+        for window, corridor, edge in zip(self.windows, self._corridors, pairwise(edges), strict=True):
+            here = order[slice(*edge)]
             if corridor is not None:
-                low, high = corridor.between_ns(at_ns[here])
+                low, high = corridor.between_ns(moments[here])
                 middle[here] = corridor.base_ns + np.rint((low + high) / 2).astype(np.int64)
                 half[here] = (high - low) / 2 + _ROUNDING_NS
             else:
                 bound = window.at_most_ns if window.at_most_ns is not None else window.at_least_ns
                 middle[here] = bound or 0
-        return middle, half, np.isfinite(half)
+        shape = at_ns.shape
+        return middle.reshape(shape), half.reshape(shape), np.isfinite(half).reshape(shape)
 
     def on_first_ns(self, second_ns: IntArray) -> IntArray:
         """Moments of the second clock on the first."""
@@ -180,11 +187,12 @@ def estimate_offset(to_second: Crossings, to_first: Crossings) -> Offset:
     both_ns = np.concatenate([to_second.at_ns, to_first.at_ns])
     start_ns, end_ns = int(both_ns.min()), int(both_ns.max()) + 1
     pieces = -(-(end_ns - start_ns) // LONGEST_WINDOW_NS)
-    edges = [start_ns + (end_ns - start_ns) * piece // pieces for piece in range(pieces + 1)]
+    length_ns = -(-(end_ns - start_ns) // pieces)
     windows: list[ClockWindow] = []
     corridors: list[Corridor | None] = []
-    for left, right in pairwise(edges):
-        for window, corridor in _windows(to_second, to_first, left, right):
+    for piece in np.unique((both_ns - start_ns) // length_ns).tolist():  # a damaged file may have centuries of nothing
+        left = start_ns + piece * length_ns
+        for window, corridor in _windows(to_second, to_first, left, left + length_ns):
             windows.append(window)
             corridors.append(corridor)
     return Offset(windows, corridors)
