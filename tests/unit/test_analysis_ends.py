@@ -251,6 +251,20 @@ def test_of_two_sessions_with_the_same_index_the_one_with_fewer_packets_loses() 
     assert [direction(ends, True, number).seen.both for number in range(2)] == [100, 15]
 
 
+def test_a_peer_has_one_other_end_whatever_the_keys_say() -> None:
+    near, far = {11: (1, "B"), 12: (5, "B")}, {22: (2, "A"), 23: (4, "A")}
+    flows = [(11, 22, 501, range(100)), (12, 23, 501, range(95, 110))]
+    assert pairs(two(near, far, flows)) == {(11, 22), (12, 23)}
+
+
+def test_what_was_sent_before_the_other_end_recorded_is_not_lost() -> None:
+    near = machine(HUB, [(11, 22, 501, range(4000))], True)
+    far = machine({22: (2, "A")}, [(11, 22, 501, range(2000, 4000))], False)
+    far = far.with_table("intervals", [{"t_ns": 12 * S, "dt_ns": 5 * S, "sample_every": 1}])
+    alone = direction(between(near, far), True).seen.only_sender
+    assert (alone.outside, alone.missing) == (2000, 0)
+
+
 def test_a_pair_that_contradicts_the_public_keys_is_none() -> None:
     # Device 2 is known as B by peer 11; peer 12 is for C, so it cannot lead there as well.
     far = {22: (2, "A"), 23: (2, "A")}
