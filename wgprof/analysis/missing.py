@@ -65,7 +65,10 @@ class Missing:
 
 class _Alone:
     def __init__(self, end: End, candidates: IntArray, matched: IntArray) -> None:
-        self.rows = np.setdiff1d(candidates, matched)
+        alone = np.zeros(len(end.journeys), dtype=bool)
+        alone[candidates] = True
+        alone[matched] = False
+        self.rows = np.flatnonzero(alone)
         self._object = end.journeys.object[self.rows]
         self._nonce = end.journeys.nonce[self.rows]
         self._reasons: list[BoolArray] = []
