@@ -19,6 +19,7 @@ from wgprof.analysis.journeys import join_journeys
 from wgprof.analysis.offset import ONE_WAY
 from wgprof.analysis.tables import Tables, ints
 from wgprof.recording.reader import Recording, open_recording
+from wgprof.report.ends import ends_sheets, lines
 from wgprof.resources import resource_dir
 
 S = 1_000_000_000
@@ -285,3 +286,48 @@ def test_one_recording_of_both_ends_has_each_tunnel_once_and_one_orientation() -
     assert [(t.first, t.second, t.packets) for t in ends.tunnels] == [(5, 3, 40), (4, 9, 12)]
     assert (direction(ends, True).seen.both, direction(ends, False).seen.both) == (35, 17)
     assert [direction(ends, False, tunnel).seen.both for tunnel in (0, 1)] == [10, 7]
+
+
+times = st.one_of(st.integers(0, 2**63 - 1), st.sampled_from([0, 1, 2**62, 2**63 - 1]), st.integers(0, 10 * S))
+few = st.integers(1, 4)
+nonsense = st.builds(
+    lambda objects, journeys, intervals: InMemory(
+        {
+            name: rows(name, records)
+            for name, records in (("objects", objects), ("journeys", journeys), ("intervals", intervals))
+        }
+    ),
+    st.lists(
+        st.fixed_dictionaries(
+            {"object": few, "kind": st.sampled_from(["device", "peer"]), "device": few, "netns": times}
+        ),
+        unique_by=lambda row: row["object"],
+    ),
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "end_ns": times,
+                "service_ns": st.integers(0, 2**32 - 1),
+                "nonce": st.sampled_from([0, 1, 2**64 - 1]),
+                "key_index": few,
+                "object": few,
+                "point": st.integers(1, 6),
+                "flags": st.integers(0, 3),
+            }
+        ),
+        max_size=60,
+    ),
+    st.lists(st.fixed_dictionaries({"t_ns": times, "dt_ns": times, "sample_every": st.integers(0, 9)}), max_size=3),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(nonsense, nonsense)
+def test_nonsense_has_an_answer_too(first: InMemory, second: InMemory) -> None:
+    for ends in (
+        ends_between(first, second, NAMES),
+        ends_within(first, join_journeys(first.table("journeys"))),
+    ):
+        if ends is not None:
+            assert lines(ends)
+            assert ends_sheets(ends)
