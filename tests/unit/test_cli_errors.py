@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -222,6 +223,9 @@ def lab_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     monkeypatch.setenv("WGPROF_CACHE", str(cache))
     monkeypatch.setattr(machine, "lab_lock_path", lambda: tmp_path / "lab.lock")
+    # Who holds the lock removes what earlier machines left in this folder; another's running machine is no such thing.
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(kvm, "usable", lambda *_: False)
     directory = image.image_dir(recipe_for(DEFAULT_KERNEL))
     directory.mkdir(parents=True)
