@@ -128,7 +128,7 @@ netem() {
 	pkill -INT tcpdump
 	wait $watchers || true
 	for end in left right; do
-		python3 "$here/witness.py" $end "$2" "$1" \
+		python3 "$here/witness.py" /tmp $end "$2" "$1" \
 			"$($end tc -s qdisc show dev outer | grep -o 'dropped [0-9]*' | cut -d' ' -f2)" \
 			"$(grep -o '[0-9]* packets dropped by kernel' /tmp/$end.watch | cut -d' ' -f1)"
 		$end tc qdisc del dev outer root

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Compares what came over the link with what was delivered.  Runs in the lab's machine with nothing but Python.
 
-    witness.py END COUNT FLOWS DROPPED MISSED
+    witness.py FOLDER END COUNT FLOWS DROPPED MISSED
 
-/tmp/END.pcap is what arrived at that end, in order (tcpdump, behind netem): the receiver index and the nonce of
-every data packet are in clear there.  /tmp/END.order is what the receiver got, in order (flows.py).  A packet's
+FOLDER/END.pcap is what arrived at that end, in order (tcpdump, behind netem): the receiver index and the nonce of
+every data packet are in clear there.  FOLDER/END.order is what the receiver got, in order (flows.py).  A packet's
 length tells its number modulo flows.CODES, so the two orders can be compared packet by packet although the
 capture is encrypted.  DROPPED is netem's count of the other end's direction, MISSED tcpdump's own losses.
 
@@ -43,11 +43,11 @@ def messages(path: Path) -> Iterator[tuple[int, int, int, int]]:
         place += captured
 
 
-def main(end: str, count: int, flows: int, dropped: int, missed: int) -> None:
+def compare(folder: Path, end: str, count: int, flows: int, dropped: int, missed: int) -> dict[str, int | str]:
     arrived: list[int] = []  # the code of each new nonce, in order
     nonces: dict[int, set[int]] = defaultdict(set)
     doubled = handshakes = keepalives = 0
-    for kind, receiver, counter, length in messages(Path(f"/tmp/{end}.pcap")):
+    for kind, receiver, counter, length in messages(folder / f"{end}.pcap"):
         handshakes += kind in HANDSHAKES
         if kind != DATA:
             continue
@@ -59,11 +59,11 @@ def main(end: str, count: int, flows: int, dropped: int, missed: int) -> None:
             keepalives += 1
         else:
             arrived.append(code_of_wire_length(length))
-    delivered = list(RECORD.iter_unpack(Path(f"/tmp/{end}.order").read_bytes()))
+    delivered = list(RECORD.iter_unpack((folder / f"{end}.order").read_bytes()))
     codes = [code(flow, number, flows) for flow, number in delivered]
     wrong = next((at for at, pair in enumerate(zip(arrived, codes, strict=False)) if pair[0] != pair[1]), -1)
-    late = sum(max(seen) + 1 - len(seen) for seen in nonces.values())
-    result = {
+    lost = sum(max(seen) + 1 - len(seen) for seen in nonces.values())
+    return {
         "end": end,
         "sent": count * flows,
         "arrived": len(arrived),
@@ -72,14 +72,13 @@ def main(end: str, count: int, flows: int, dropped: int, missed: int) -> None:
         "wrong_order": wrong,
         "keys": len(nonces),
         "doubled_by_link": doubled,
-        "lost_on_link": late,
+        "lost_on_link": lost,
         "dropped_by_netem": dropped,
         "handshake_messages": handshakes,
         "keepalives": keepalives,
         "missed_by_capture": missed,
     }
-    print(json.dumps(result))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *(int(word) for word in sys.argv[2:6]))
+    print(json.dumps(compare(Path(sys.argv[1]), sys.argv[2], *(int(word) for word in sys.argv[3:7]))))
