@@ -36,7 +36,7 @@ PASSED = "Objects that were created were also destroyed."
 #: What it does on its way out, whatever the result.
 CLEANUP = re.compile(r"NS\d: ip link del dev wg\d|ip netns del wg-test-\S+")
 
-LIMIT_S = 540.0
+LIMIT_S = 900.0
 
 #: Standard input must neither end (its pauses are reads with a time-out, and ncat 7.9x stops listening for UDP at the
 #: end of its input) nor ever have data: a pipe open for writing, too.

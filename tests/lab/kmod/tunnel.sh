@@ -127,12 +127,18 @@ netem() {
 	# The receivers' silence outlasts the time a capture keeps packets in its buffer.
 	pkill -INT tcpdump
 	wait $watchers || true
-	for end in left right; do
-		python3 "$here/witness.py" /tmp $end "$2" "$1" \
-			"$($end tc -s qdisc show dev outer | grep -o 'dropped [0-9]*' | cut -d' ' -f2)" \
-			"$(grep -o '[0-9]* packets dropped by kernel' /tmp/$end.watch | cut -d' ' -f1)"
-		$end tc qdisc del dev outer root
-	done
+	seen left right "$1" "$2"
+	seen right left "$1" "$2"
+	left tc qdisc del dev outer root
+	right tc qdisc del dev outer root
+}
+
+# END OTHER_END FLOWS COUNT: what arrived at END passed netem at the other one.
+seen() {
+	local dropped missed
+	dropped=$($2 tc -s qdisc show dev outer | grep -o 'dropped [0-9]*' | cut -d' ' -f2)
+	missed=$(grep -o '[0-9]* packets dropped by kernel' "/tmp/$1.watch" | cut -d' ' -f1)
+	python3 "$here/witness.py" /tmp "$1" "$4" "$3" "$dropped" "$missed"
 }
 
 # Live objects that were allocated below WireGuard's code, by cache (slub_debug=U), and what the whole machine holds.
