@@ -16,6 +16,7 @@ from tests.lab.kmod.selftest import SelftestResult, attempt_selftest
 from wgprof.kmod.suite import SUITES
 from wgprof.kmod.variant import variant_names
 from wgprof.lab.image import ensure_image
+from wgprof.lab.lock import POLL_S
 
 LOGS = Path("matrix-logs")
 
@@ -43,6 +44,7 @@ def main(kernels: tuple[str, ...], variants: tuple[str, ...], logs: Path) -> Non
     for kernel in kernels or tuple(SUITES):
         image = ensure_image(kernel, progress=lambda line, done: None)
         for variant in variants or variant_names():
+            time.sleep(2 * POLL_S)  # whoever waits for the lab gets it first
             _say(f"netns.sh on {variant}, {kernel}")
             result = attempt_selftest(image, variant, logs, _say)
             _say(f"{'passed' if result.passed else 'FAILED'} after {result.seconds:.0f} s: {result.last_line}")
