@@ -22,6 +22,7 @@ from wgprof.kmod.lab import build_for, load_in
 from wgprof.kmod.suite import SUITES
 from wgprof.kmod.variant import variant_names
 from wgprof.lab.image import LabImage, ensure_image
+from wgprof.lab.lock import POLL_S
 from wgprof.lab.machine import Machine
 
 #: The older and the newer name of one setting.
@@ -120,6 +121,7 @@ def main(kernel: str, variants: tuple[str, ...], times: int) -> None:
     """Run the rounds on each variant and print what stayed."""
     failed = False
     for variant in variants:
+        time.sleep(2 * POLL_S)  # whoever waits for the lab gets it first
         image = ensure_image(kernel, progress=lambda line, done: None)
         leaks, faults, seconds = run(image, variant, times, _say)
         slab_kb, percpu_kb = (after - before for before, after in (leaks.slab_kb, leaks.percpu_kb))

@@ -25,6 +25,7 @@ from wgprof.kmod.source import take_source
 from wgprof.kmod.suite import SUITES, find_suite
 from wgprof.kmod.variant import variant_names
 from wgprof.lab.image import ensure_image
+from wgprof.lab.lock import POLL_S
 
 #: What the link does.
 LINK = "delay 5ms reorder 5% loss 1% duplicate 1%"
@@ -48,8 +49,8 @@ def build_impatient(variant: str, kernel: str, progress: Progress) -> Module:
         return build(variant, kernel, progress, source)
 
 
-def soak(kernel: str, variant: str, count: int, progress: Progress) -> tuple[list[Witness], list[str]]:
-    """Send `count` packets each way; both ends' witnesses, and all that is wrong.
+def soak(kernel: str, variant: str, count: int, progress: Progress) -> tuple[list[Witness], list[str], float]:
+    """Send `count` packets each way; both ends' witnesses, all that is wrong, and the seconds without the boot.
 
     Raises MachineError.
     """
@@ -57,6 +58,7 @@ def soak(kernel: str, variant: str, count: int, progress: Progress) -> tuple[lis
     module = build_impatient(variant, kernel, progress)
     seconds = 2 * count / RATE_PPS
     with booted(image, module, notify=progress) as machine:
+        started = time.monotonic()
         load_talkative(machine, module)
         machine.check(f"modprobe sch_netem; {TUNNEL} up", 120)
         loaded = identity(machine)
@@ -65,12 +67,13 @@ def soak(kernel: str, variant: str, count: int, progress: Progress) -> tuple[lis
         faults = [] if loaded == identity(machine) and loaded[:2] == (variant, module.patch_hash) else ["other module"]
         machine.check(f"{TUNNEL} down; rmmod wireguard")
         faults += troubles(machine.check("dmesg"))
+        took = time.monotonic() - started
     witnesses = parse_witnesses(output)
     for witness in witnesses:
         faults += [f"{witness.end}: {fault}" for fault in witness.faults() + witness.vacuous()]
         if witness.keys < seconds / 30:
             faults.append(f"{witness.end}: {witness.keys} keys in {seconds:.0f} s: they were not renewed as planned")
-    return witnesses, faults
+    return witnesses, faults, took
 
 
 def _say(line: str) -> None:
@@ -91,17 +94,16 @@ def main(kernels: tuple[str, ...], variants: tuple[str, ...], packets: int) -> N
     click.echo("|---|---|---|---|---|---|---|---|---|---|---|")
     for kernel in kernels:
         for variant in variants:
-            started = time.monotonic()
+            time.sleep(2 * POLL_S)  # whoever waits for the lab gets it first
             try:
-                witnesses, faults = soak(kernel, variant, packets, _say)
+                witnesses, faults, took = soak(kernel, variant, packets, _say)
             except WgprofError as error:
-                witnesses, faults = [], [error.sentence]
-            seconds = time.monotonic() - started
+                witnesses, faults, took = [], [error.sentence], 0.0
             for one in witnesses:
                 order = "none" if one.wrong_order < 0 else f"from {one.wrong_order}"
                 click.echo(
                     f"| {kernel} | {variant} | {one.end} | {one.arrived} | {one.delivered} | {one.delivered_twice} "
-                    f"| {order} | {one.sent - one.delivered} | {one.lost_on_link} | {one.keys} | {seconds:.0f} |"
+                    f"| {order} | {one.sent - one.delivered} | {one.lost_on_link} | {one.keys} | {took:.0f} |"
                 )
                 _say(str(one))
             for fault in faults:
