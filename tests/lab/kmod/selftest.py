@@ -6,6 +6,7 @@ and given to the machine as an archive.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -38,10 +39,16 @@ CLEANUP = re.compile(r"NS\d: ip link del dev wg\d|ip netns del wg-test-\S+")
 
 LIMIT_S = 900.0
 
-#: Standard input must neither end (its pauses are reads with a time-out, and ncat 7.9x stops listening for UDP at the
-#: end of its input) nor ever have data: a pipe open for writing, too.
+#: Ncat 7.991 answers SIGTERM by killing its whole process group, which is netns.sh's (nmap issue 3489): it gets a
+#: group of its own.  setsid keeps process number and name, by which netns.sh knows its listeners.
+NCAT = "/usr/lib/wgprof/ncat"
+NCAT_ALONE = f'#!/bin/sh\nexec setsid {NCAT} "$@"\n'
+
+#: Standard input must neither end (netns.sh's pauses are reads with a time-out) nor ever have data: a pipe that is
+#: open for writing, too.
 COMMAND = (
-    "tar -C / --skip-old-files -xf /payload/tools.tar && ln -sf xtables-nft-multi /usr/sbin/iptables && ldconfig && "
+    "tar -C / --skip-old-files -xf /payload/netns-tools.tar && "
+    "ln -sf xtables-nft-multi /usr/sbin/iptables && ldconfig && "
     "mkfifo /run/silence && bash /payload/netns.sh <>/run/silence 2>&1"
 )
 
@@ -120,7 +127,7 @@ def selftest_files(kernel: str, progress: Progress) -> tuple[tuple[Path, str], .
     """netns.sh and its tools for a kernel series, made first if they are missing.  Raises MachineError."""
     environment = chroot_environment(find_suite(kernel), progress)
     folder = cache_dir() / "selftest" / environment.release
-    script, tools = folder / "netns.sh", folder / "tools.tar"
+    script, tools = folder / "netns.sh", folder / "netns-tools.tar"
     if not script.is_file():
         progress(f"taking netns.sh for {environment.release}")
         take_selftest(environment, folder)
@@ -158,5 +165,8 @@ def _pack(environment: Environment, archive: Path) -> None:
         for path in sorted({*PROGRAMS, *libraries}):
             # /lib and /bin are links to /usr: an archive must not replace them by folders.
             name = re.sub(r"^/(lib|bin|sbin|lib64)/", r"/usr/\1/", path).lstrip("/")
-            tar.add((environment.root / name).resolve(), name)
+            tar.add((environment.root / name).resolve(), NCAT.lstrip("/") if name == "usr/bin/ncat" else name)
         tar.add(environment.root / PLUGINS.lstrip("/"), PLUGINS.lstrip("/"))
+        alone = tarfile.TarInfo("usr/bin/ncat")
+        alone.size, alone.mode = len(NCAT_ALONE), 0o755
+        tar.addfile(alone, io.BytesIO(NCAT_ALONE.encode()))
