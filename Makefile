@@ -6,12 +6,13 @@ BIN      := $(VENV)/bin
 DURATION ?= 30
 RECORD   ?=
 
-.PHONY: setup record report test test-fast lint verify lab-test example clean help
+.PHONY: setup record report test test-fast lint verify lab-test bench example clean help
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
 	@echo "make test-fast             unit tests and the verifier, under a minute"
 	@echo "make test                  everything, real kernels included"
+	@echo "make bench                 what wgprof costs and how fast it drains, beside its peers"
 	@echo "make example               regenerate reports/example.html and its recording"
 
 setup: $(VENV)/.installed
@@ -37,6 +38,10 @@ lab-test: setup
 
 test: setup lint
 	@$(BIN)/pytest -q --durations=15 tests
+
+bench: setup
+	@$(BIN)/python -m bench.drain
+	@$(BIN)/python -m bench.overhead
 
 example: setup
 	@$(BIN)/wgprof record --target lab --duration 12 --output reports/example.wgprof.new
