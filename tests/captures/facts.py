@@ -40,3 +40,10 @@ def captured_facts(kernel: str, **changes: Any) -> Facts:
         "preemptible": values["preemptible"],
     }
     return Facts(**{**facts, **changes})
+
+
+def captured_perf(kernel: str) -> dict[str, Any]:
+    """What perf printed on a real kernel with a busy tunnel; made by perf_capture.py."""
+    values = json.loads((Path(__file__).parent / f"perf-{kernel}.json").read_text())
+    assert isinstance(values, dict)
+    return values

@@ -45,6 +45,7 @@ class Kind(IntEnum):
     LOG = 4  # JSON: {"t_ns", "level", "message", "topic"}
     END = 5  # JSON: totals, losses, probe statistics, and why the recording ended
     REQUEST = 6  # JSON: what was asked; written by the recorder, first in a .part
+    PERF = 7  # JSON + text: what the perf tool printed in its own window, in pieces
 
 
 class Frame(NamedTuple):

@@ -16,6 +16,7 @@ from wgprof.agent.drain import Drain
 from wgprof.agent.frames import PROTOCOL_VERSION, Kind
 from wgprof.agent.layout import BUCKETS, CELL_KINDS, COUNTERS, EVENT_STRIDE, KINDS
 from wgprof.agent.loader import RING_BYTES, Probes
+from wgprof.agent.perf import PerfWindow
 from wgprof.agent.runtime import Meter
 from wgprof.agent.sampling import Sampler
 from wgprof.agent.stream import Stream
@@ -181,6 +182,7 @@ class Recorder:
             {"cause": key.split(" ")[0], "where": key.split(" ")[1], "count": count}
             for key, count in self._states.losses().items()
         ]
+        self._look_with_perf()
         self._stream.json(
             Kind.END,
             {
@@ -193,6 +195,17 @@ class Recorder:
                 "events": self._stream.event_bytes // EVENT_STRIDE,
             },
         )
+
+    def _look_with_perf(self) -> None:
+        """perf's own window, if one was asked for and nobody wants an end: without probes, which it would sample."""
+        seconds = float(self._request.get("stacks_s", 0))
+        if seconds <= 0 or self._stop != "duration":
+            return
+        self._probes.close()
+        ended, self._stop = self._stop, None
+        window = PerfWindow(self._stream, self._control_fd, self._read_control, lambda: self._stop is not None)
+        window.run(seconds)
+        self._stop = self._stop or ended
 
 
 def _label(interface: str, namespace: str) -> str:

@@ -12,6 +12,7 @@ from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.queues import Queue, queue_rows
+from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
 from wgprof.analysis.stages import Stage, stage_rows
 from wgprof.analysis.tables import DIRECTIONS, STAGES, Tables
@@ -67,6 +68,7 @@ class Analysis:
     overhead: Overhead
     checks: list[Check]
     lab: bool
+    sampled: Sampled | None  # by perf, if it was asked for
 
     @property
     def failed(self) -> list[Check]:
@@ -82,11 +84,12 @@ def analyse(recording: Tables) -> Analysis:
     manifest = recording.manifest
     target = manifest.get("target")
     lab = isinstance(target, dict) and target.get("kind") == "lab"
+    sampled = sampled_of(recording)
     window = active_window(intervals, stages)
     if window is None:
         overhead = quality.overhead_of(recording, 0)
         checks = quality.loss_checks(recording, []) + quality.overhead_checks(overhead)
-        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab)
+        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, sampled)
 
     histograms = recording.table("histograms")
     journeys = join_journeys(recording.table("journeys"))
@@ -108,7 +111,9 @@ def analyse(recording: Tables) -> Analysis:
         *quality.overhead_checks(overhead),
     ]
     waits = wait_rows(journeys, sampling, window)
-    return Analysis(names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
+    return Analysis(
+        names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab, sampled
+    )
 
 
 def _user_hz(manifest: dict[str, object]) -> int:

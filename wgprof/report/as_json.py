@@ -32,6 +32,7 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
             for part in ("stages", "waits", "queues", "servers", "cores", "journeys", "checks")
         },
         "overhead": _plain(analysis.overhead),
+        "sampled": _plain(analysis.sampled),
         "manifest": _plain(manifest),
     }
 

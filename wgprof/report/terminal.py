@@ -15,6 +15,7 @@ from wgprof.analysis.names import clean
 from wgprof.analysis.summary import Analysis, verdict
 from wgprof.analysis.tables import Tables
 from wgprof.report import sheets
+from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
 
 _STYLES = {checks.OK: "green", checks.FAIL: "bold red", checks.UNKNOWN: "yellow", "error": "red", "wait": "dim"}
@@ -32,7 +33,8 @@ def print_analysis(analysis: Analysis, recording: Tables, console: Console | Non
     for line in sheets.notes(analysis):
         console.print(Text(line, style="yellow"), soft_wrap=True)
     evidence = [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), sheets.queues_sheet(analysis)]
-    for sheet in (*evidence, sheets.cores_sheet(analysis), sheets.quality_sheet(analysis), sheets.log_sheet(recording)):
+    evidence += [sheets.cores_sheet(analysis), *sampled_sheets(analysis)]
+    for sheet in (*evidence, sheets.quality_sheet(analysis), sheets.log_sheet(recording)):
         if sheet.rows:
             console.print()
             console.print(_table(sheet))

@@ -22,6 +22,8 @@ from wgprof.targets.zipapp import build_agent
 
 #: After the last byte is sent iperf3's ends still exchange their results, through a busy tunnel.
 REPORT_S = 15.0
+#: What taking the probes off, perf's own start and its reading of symbols may take before its window is over.
+SAMPLING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class LabTarget:
         self._sent_at = 0.0
         self._sent_until = 0.0
         self._vcpu_seconds_before = 0.0
+        self._stacks_s = 0.0
+        self._given: tuple[float, float] | None = None  # host CPU and wall seconds of the recording
 
     def start(self, request: RecordRequest) -> AgentProcess:
         """Image, machine, tunnels, agent.  Raises MachineError or UsageError, each with a remedy."""
@@ -63,6 +67,7 @@ class LabTarget:
         check_tunnels(self.settings.tunnels)
         require_qemu()
         self._duration_s = request.duration_s
+        self._stacks_s = request.stacks_s
         image = ensure_image(self.settings.kernel, progress=lambda line, done: self._notify(line))
         machine = self._boot(image)
         prewarmed = machine.start("exec python3 -c 'import bcc'", 60)  # reads half of the disk; meanwhile
@@ -75,14 +80,28 @@ class LabTarget:
         return AgentProcess(stdout=streams.stdout, stdin=streams.stdin, description=self.describe())
 
     def recording_started(self) -> None:
-        """Send traffic for as long as the recording lasts, less a margin at both ends."""
+        """Send traffic for as long as the recording lasts, less a margin at both ends.
+
+        If perf is to look afterwards, it needs traffic as well: until its end, whenever that is.
+        """
         if self.machine is None or self._traffic is None:
             return
         seconds = traffic_seconds(self._duration_s)
+        if self._stacks_s:
+            seconds = self._duration_s + self._stacks_s + SAMPLING_S * self.machine.patience
         self._vcpu_seconds_before = self.machine.vcpu_seconds()
         self._sent_at = time.monotonic()
         self._sent_until = self._sent_at + seconds
         self._traffic.send(seconds)
+
+    def sampling_started(self) -> None:
+        """The recording proper is over, and with it what the host gave it."""
+        self._given = self._host_seconds()
+
+    def _host_seconds(self) -> tuple[float, float]:
+        """Host CPU time the guest's CPUs used since the traffic began, and wall time."""
+        used = self.machine.vcpu_seconds() - self._vcpu_seconds_before if self.machine else 0.0
+        return round(used, 2), round(time.monotonic() - self._sent_at, 2)
 
     def results(self) -> dict[str, object]:
         """Goodput at the receivers, and how much host CPU the guest's CPUs used meanwhile.
@@ -92,12 +111,13 @@ class LabTarget:
         machine, traffic = self.machine, self._traffic
         if machine is None or traffic is None or not self._sent_at:
             return {}
+        cpu_s, wall_s = self._given or self._host_seconds()
         values: dict[str, object] = {
             "workload": self.settings.workload,
             "vcpus": self.settings.cpus,
             "host_cores": host_cores(),
-            "host_cpu_s": round(machine.vcpu_seconds() - self._vcpu_seconds_before, 2),
-            "host_wall_s": round(time.monotonic() - self._sent_at, 2),
+            "host_cpu_s": cpu_s,
+            "host_wall_s": wall_s,
         }
         try:
             if time.monotonic() < self._sent_until - 1:
