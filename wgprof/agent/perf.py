@@ -33,8 +33,8 @@ COUNTERS = (
 #: perf kwork writes an event for each work item and softirq into a file first.
 KWORK_S = 2.0
 KWORK_FILE_MB = 64
-#: What one part may print; a larger output is cut off.
-MAX_OUTPUT = 128 << 20
+#: What one part may print; a larger output is cut off.  64 CPUs print about 20 MB of stacks a second.
+MAX_OUTPUT = 512 << 20
 _CHUNK = 256 << 10
 #: A frame at least so often, so that the reader does not take the agent for dead.
 _HEARTBEAT_S = 1.0
@@ -231,7 +231,8 @@ class PerfWindow:
             if now - last_frame >= _HEARTBEAT_S:
                 last_frame = now
                 for job in jobs:
-                    self._send(job)
+                    if job.pending or job is jobs[0]:
+                        self._send(job)
             if self._stopped():
                 for job in jobs:
                     if not job.stopped:
