@@ -3,10 +3,14 @@
 A stack is WireGuard's if a function of the module is in it, or if the thread is one of its workers: a
 kworker at work for wg-crypt or wg-kex, or the NAPI thread of one of its interfaces.  All others are
 counted together, so that a share of a CPU can be told.
+
+perf knows the module of a function only if it knew the modules when it began, which it does not where it
+writes into a pipe; all of WireGuard's functions that others call begin with `wg_`.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -18,7 +22,9 @@ MODULE = "wireguard"
 MAX_STACKS = 50_000
 #: In place of a stack.
 ELSEWHERE, MORE = "[elsewhere]", "[more]"
-_WORKQUEUES = ("wg-crypt", "wg-kex")
+PREFIX = "wg_"
+#: The kernel puts the workqueue behind a kworker's name, and perf cuts what is longer than 15 letters.
+_WORKER = re.compile(r"^kworker/\S{1,12}[+-]wg-")
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,8 @@ class StackCounts:
 
     def _is_wireguards(self, sample: Sample) -> bool:
         return (
-            any(function.module == MODULE for function in sample.stack)
-            or (sample.thread.startswith("kworker") and any(name in sample.thread for name in _WORKQUEUES))
+            any(f.module == MODULE or f.name.startswith(PREFIX) for f in sample.stack)
+            or _WORKER.match(sample.thread) is not None
             or (bool(self._napi) and sample.thread.startswith(self._napi))
         )
 

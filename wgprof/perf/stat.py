@@ -18,6 +18,8 @@ _CPU = re.compile(r"(?:CPU)?(\d{1,5})$")
 #: `cpu_core/cycles/k` of a machine with two kinds of cores, `cycles:k` of others.
 _PMU = re.compile(r"^[\w.]+/([^/]+)/\w*$")
 _MODIFIER = re.compile(r":[a-zA-Z]+$")
+#: `context-switches [software]` in CSV since 6.12.
+_OF_PMU = re.compile(r" \[[^\]]*\]$")
 _NS = {"msec": 1e6, "usec": 1e3, "sec": 1e9}
 
 
@@ -98,6 +100,7 @@ def _counter(cpu: str, value: str, unit: str, event: str, runtime: str, running:
 
 def _plain(event: str) -> str:
     """The event's name without its PMU and its modifiers."""
+    event = _OF_PMU.sub("", event)
     of_pmu = _PMU.match(event)
     name = of_pmu[1] if of_pmu else event
     return _MODIFIER.sub("", name)[:100] if name.isprintable() else ""
