@@ -135,9 +135,17 @@ def test_a_recording_runs_through_its_phases(tmp_path: Path) -> None:
 
 def test_perf_has_a_phase_of_its_own_behind_the_recording(tmp_path: Path) -> None:
     phases: list[str] = []
-    frames = [*BODY, *perf_frames(START_NS), FRAMES[-1]]
-    session, target = make(tmp_path, lambda agent: agent.say(*frames), seen=phases.append)
+    heard: list[bytes] = []
+    begin, *rest = perf_frames(START_NS)
+
+    def script(agent: Agent) -> None:
+        agent.say(*BODY, begin)
+        heard.append(agent.hear())
+        agent.say(*rest, FRAMES[-1])
+
+    session, target = make(tmp_path, script, seen=phases.append)
     finished = session.run()
+    assert heard == [b'{"go": true}\n'], "once the target has seen to the traffic"
     assert list(dict.fromkeys(phases)) == ["starting", "attaching", "recording", "sampling", "finishing"]
     assert (target.began, target.sampled) == (1, 1)
     assert open_recording(finished.path).table("stacks")["samples"].sum() == 160

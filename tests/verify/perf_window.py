@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
-from wgprof.agent.perf import PerfWindow
+from wgprof.agent.perf import Control, PerfWindow
 from wgprof.agent.stream import Stream
 
 control, asker = os.pipe()
@@ -24,4 +24,5 @@ for option in sys.argv[3:]:
         os.write(asker, b"x")
     elif option.startswith("--path="):
         os.environ["PATH"] = option.partition("=")[2]
-PerfWindow(Stream(1, compress=False), control, on_control, lambda: bool(asked)).run(float(sys.argv[2]))
+orders = Control(control, on_control, stopped=lambda: bool(asked), go=lambda: True)
+PerfWindow(Stream(1, compress=False), orders).run(float(sys.argv[2]))

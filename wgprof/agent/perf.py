@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from typing import IO, Any, Callable, Dict, List, Optional
+from typing import IO, Any, Callable, Dict, List, NamedTuple, Optional
 
 from wgprof.agent.stream import Stream
 
@@ -40,6 +40,7 @@ _CHUNK = 256 << 10
 _HEARTBEAT_S = 1.0
 #: Beyond its window; reading symbols takes a slow machine its time.
 _PATIENCE_S = 60.0
+_GO_S = 20.0
 _ERRORS = 4000
 _NO_PROGRAM = 127
 _USAGE = 129
@@ -173,14 +174,21 @@ class Job:
         }
 
 
-class PerfWindow:
-    """Runs perf for a while.  `stopped` tells, after `control_fd` was readable, whether to end early."""
+class Control(NamedTuple):
+    """What the recorder wants: `read` is called when `fd` is readable, then `stopped` and `go` are true or not."""
 
-    def __init__(self, stream: Stream, control_fd: int, on_control: Callable[[], None], stopped: Callable[[], bool]):
+    fd: int
+    read: Callable[[], None]
+    stopped: Callable[[], bool]
+    go: Callable[[], bool]
+
+
+class PerfWindow:
+    """Runs perf for a while, from the recorder's word that there is something to see."""
+
+    def __init__(self, stream: Stream, control: Control) -> None:
         self._stream = stream
-        self._control_fd = control_fd
-        self._on_control = on_control
-        self._stopped = stopped
+        self._control = control
         self._outcomes: List[Dict[str, Any]] = []
 
     def run(self, seconds: float) -> None:
@@ -196,22 +204,30 @@ class PerfWindow:
             self._stream.perf({"part": "end", "dt_ns": 0, "outcomes": self._outcomes}, b"")
             return
         event, as_json = sampling_event(perf), speaks_json(perf)
-        began = time.monotonic_ns()
-        head.update(version=version.stdout.strip(), event=event, t_ns=began)
+        head.update(version=version.stdout.strip(), event=event, t_ns=time.monotonic_ns())
         self._stream.perf(head, b"")
+        self._await_go()
+        began = time.monotonic_ns()
         stacks = [record_command(perf, event, seconds), script_command(perf)]
         self._follow(Job("stat", [stat_command(perf, seconds, as_json)]), Job("stacks", stacks), seconds=seconds)
         # perf takes its time to start and to end; it measured for as long as it slept, or was let.
         length = min(time.monotonic_ns() - began, int(seconds * 1e9))
-        if not self._stopped():
+        if not self._control.stopped():
             self._kwork(perf, min(seconds, KWORK_S))
         self._stream.perf({"part": "end", "dt_ns": length, "outcomes": self._outcomes}, b"")
+
+    def _await_go(self) -> None:
+        """Not for ever: a window without traffic is better than none."""
+        give_up = time.monotonic() + _GO_S
+        while not (self._control.go() or self._control.stopped()) and time.monotonic() < give_up:
+            if select.select([self._control.fd], [], [], _HEARTBEAT_S)[0]:
+                self._control.read()
 
     def _kwork(self, perf: str, seconds: float) -> None:
         with tempfile.TemporaryDirectory(prefix="wgprof-") as folder:
             path = os.path.join(folder, "kwork.data")
             self._follow(Job("kwork", [kwork_record_command(perf, seconds, path)]), seconds=seconds, passing=False)
-            if self._outcomes[-1]["exit_code"] == 0 and not self._stopped():
+            if self._outcomes[-1]["exit_code"] == 0 and not self._control.stopped():
                 self._outcomes.pop()
                 self._follow(Job("kwork", [kwork_latency_command(perf, path)]), seconds=0)
 
@@ -221,9 +237,9 @@ class PerfWindow:
         give_up = time.monotonic() + seconds + _PATIENCE_S
         last_frame = time.monotonic()
         while running:
-            ready, _, _ = select.select([self._control_fd, *running], [], [], _HEARTBEAT_S)
-            if self._control_fd in ready:
-                self._on_control()
+            ready, _, _ = select.select([self._control.fd, *running], [], [], _HEARTBEAT_S)
+            if self._control.fd in ready:
+                self._control.read()
             for fd in [fd for fd in ready if fd in running]:
                 if not self._read(fd, running[fd], passing):
                     del running[fd]
@@ -233,7 +249,7 @@ class PerfWindow:
                 for job in jobs:
                     if job.pending or job is jobs[0]:
                         self._send(job)
-            if self._stopped():
+            if self._control.stopped():
                 for job in jobs:
                     if not job.stopped:
                         job.stop()

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import threading
 import time
 from typing import Any, Dict, List, Optional
 
@@ -16,7 +17,7 @@ from wgprof.agent.drain import Drain
 from wgprof.agent.frames import PROTOCOL_VERSION, Kind
 from wgprof.agent.layout import BUCKETS, CELL_KINDS, COUNTERS, EVENT_STRIDE, KINDS
 from wgprof.agent.loader import RING_BYTES, Probes
-from wgprof.agent.perf import PerfWindow
+from wgprof.agent.perf import Control, PerfWindow
 from wgprof.agent.runtime import Meter
 from wgprof.agent.sampling import Sampler
 from wgprof.agent.stream import Stream
@@ -24,6 +25,8 @@ from wgprof.agent.stream import Stream
 AGENT_VERSION = "0.1.0"
 #: Run time of the probes is measured in one interval of so many.
 METER_EVERY = 10
+#: A sign of life at least so often.
+PATIENT_S = 5.0
 
 
 class Recorder:
@@ -51,6 +54,7 @@ class Recorder:
         self._accounts = Accounts()
         self._gone: set[str] = set()
         self._input = b""
+        self._go = False
 
     def _check_layout(self) -> None:
         sizes = {"blocks": maps.BLOCK_BYTES, "objects": maps.OBJECT.size, "control": maps.CONTROL.size}
@@ -111,7 +115,9 @@ class Recorder:
         *lines, self._input = self._input.split(b"\n")
         for line in lines:
             with contextlib.suppress(ValueError):
-                if json.loads(line).get("stop"):
+                order = json.loads(line)
+                self._go = self._go or bool(order.get("go"))
+                if order.get("stop"):
                     self._stop = "stopped"
 
     def _tick(self, late_ns: int) -> None:
@@ -201,11 +207,21 @@ class Recorder:
         seconds = float(self._request.get("stacks_s", 0))
         if seconds <= 0 or self._stop != "duration":
             return
-        self._probes.close()
+        self._detach()
         ended, self._stop = self._stop, None
-        window = PerfWindow(self._stream, self._control_fd, self._read_control, lambda: self._stop is not None)
+        window = PerfWindow(self._stream, Control(self._control_fd, self._read_control,
+                                                  lambda: self._stop is not None, lambda: self._go))  # fmt: skip
         window.run(seconds)
         self._stop = self._stop or ended
+
+    def _detach(self) -> None:
+        """Takes the probes off; the kernel waits for all tasks with each, which takes a busy machine its time."""
+        closing = threading.Thread(target=self._probes.close, daemon=True)
+        closing.start()
+        while closing.is_alive():
+            closing.join(PATIENT_S)
+            if closing.is_alive():
+                self._stream.log("info", "probe", "the probes are still being taken off")
 
 
 def _label(interface: str, namespace: str) -> str:

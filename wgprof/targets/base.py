@@ -25,7 +25,8 @@ class RecordRequest:
 class AgentProcess:
     """A running agent: frames come out of `stdout`, one JSON object a line goes into `stdin`.
 
-    Closing `stdin`, or writing {"stop": true}, makes the agent detach, send END and exit.
+    Closing `stdin`, or writing {"stop": true}, makes the agent detach, send END and exit; {"go": true}
+    lets perf's window begin, once there is traffic for it.
     """
 
     stdout: IO[bytes]
@@ -39,7 +40,7 @@ class Target(Protocol):
     `start` prepares the place and starts the agent; it raises MachineError, with a remedy, when
     the place cannot run one.  `recording_started` is called once, when the agent's HELLO has
     arrived and everything is attached: the lab then starts its traffic; `sampling_started` when the
-    probes are gone and perf looks.  `results` is asked after END, for the manifest (the lab: goodput
+    probes are gone and perf is about to look.  `results` is asked after END, for the manifest (the lab: goodput
     at the receiver).  `last_words` is what an agent that died said (its stderr; in the lab also the
     console); `never_recorded` is the error for one that died before its HELLO.  `close` undoes
     everything, also after a failed start; then `start` may be called again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import tempfile
@@ -16,13 +17,21 @@ from wgprof.lab.image import LabImage, ensure_image
 from wgprof.lab.machine import EmulatorFailure, Machine, host_cores
 from wgprof.lab.qemu import MachineSettings, require_qemu
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
-from wgprof.lab.workload import Traffic, check_tunnels, set_up_tunnels, summary, traffic_seconds, workload_named
+from wgprof.lab.workload import (
+    START_S,
+    Traffic,
+    check_tunnels,
+    set_up_tunnels,
+    summary,
+    traffic_seconds,
+    workload_named,
+)
 from wgprof.targets.base import AgentProcess, RecordRequest
 from wgprof.targets.zipapp import build_agent
 
 #: After the last byte is sent iperf3's ends still exchange their results, through a busy tunnel.
 REPORT_S = 15.0
-#: What taking the probes off, perf's own start and its reading of symbols may take before its window is over.
+#: What perf's own start, its reading of symbols and the look at work items may take beside its window.
 SAMPLING_S = 60.0
 
 
@@ -58,7 +67,7 @@ class LabTarget:
         self._sent_until = 0.0
         self._vcpu_seconds_before = 0.0
         self._stacks_s = 0.0
-        self._given: tuple[float, float] | None = None  # host CPU and wall seconds of the recording
+        self._recorded: dict[str, object] | None = None  # results, once perf looks
 
     def start(self, request: RecordRequest) -> AgentProcess:
         """Image, machine, tunnels, agent.  Raises MachineError or UsageError, each with a remedy."""
@@ -80,30 +89,37 @@ class LabTarget:
         return AgentProcess(stdout=streams.stdout, stdin=streams.stdin, description=self.describe())
 
     def recording_started(self) -> None:
-        """Send traffic for as long as the recording lasts, less a margin at both ends.
-
-        If perf is to look afterwards, it needs traffic as well: until its end, whenever that is.
-        """
+        """Send traffic for as long as the recording lasts, less a margin at both ends."""
         if self.machine is None or self._traffic is None:
             return
         seconds = traffic_seconds(self._duration_s)
-        if self._stacks_s:
-            seconds = self._duration_s + self._stacks_s + SAMPLING_S * self.machine.patience
         self._vcpu_seconds_before = self.machine.vcpu_seconds()
         self._sent_at = time.monotonic()
         self._sent_until = self._sent_at + seconds
         self._traffic.send(seconds)
 
     def sampling_started(self) -> None:
-        """The recording proper is over, and with it what the host gave it."""
-        self._given = self._host_seconds()
-
-    def _host_seconds(self) -> tuple[float, float]:
-        """Host CPU time the guest's CPUs used since the traffic began, and wall time."""
-        used = self.machine.vcpu_seconds() - self._vcpu_seconds_before if self.machine else 0.0
-        return round(used, 2), round(time.monotonic() - self._sent_at, 2)
+        """Send the same traffic again, for perf: the recording's was over when its probes were taken off."""
+        if self.machine is None or self._traffic is None:
+            return
+        self._recorded = self._measured()
+        try:
+            self._traffic.listen()
+            self._traffic.send(self._stacks_s + SAMPLING_S * self.machine.patience)
+        except MachineError as error:
+            self._notify(f"there is no traffic for perf: {error.sentence}")
+        time.sleep(START_S)
 
     def results(self) -> dict[str, object]:
+        """What the recording's traffic achieved, whether or not perf looked afterwards."""
+        if self._recorded is None:
+            return self._measured()
+        if self._traffic is not None:
+            with contextlib.suppress(MachineError):
+                self._traffic.stop()
+        return self._recorded
+
+    def _measured(self) -> dict[str, object]:
         """Goodput at the receivers, and how much host CPU the guest's CPUs used meanwhile.
 
         A machine that died has no goodput, which the result says.
@@ -111,13 +127,12 @@ class LabTarget:
         machine, traffic = self.machine, self._traffic
         if machine is None or traffic is None or not self._sent_at:
             return {}
-        cpu_s, wall_s = self._given or self._host_seconds()
         values: dict[str, object] = {
             "workload": self.settings.workload,
             "vcpus": self.settings.cpus,
             "host_cores": host_cores(),
-            "host_cpu_s": cpu_s,
-            "host_wall_s": wall_s,
+            "host_cpu_s": round(machine.vcpu_seconds() - self._vcpu_seconds_before, 2),
+            "host_wall_s": round(time.monotonic() - self._sent_at, 2),
         }
         try:
             if time.monotonic() < self._sent_until - 1:

@@ -121,6 +121,7 @@ class Session:
             elif kind == Kind.PERF and not self._sampling:
                 self._sampling = True
                 self._target.sampling_started()
+                _tell(agent, {"go": True})
             elif kind == Kind.LOG:
                 self._take_note(open_frame(raw).json())
             elif kind == Kind.END:
@@ -136,7 +137,7 @@ class Session:
         while True:
             if self.interrupted and not self._stop_by:
                 self._stop_by = time.monotonic() + STOP_PATIENCE_S
-                _tell_to_stop(agent)
+                _tell(agent, {"stop": True})
             try:
                 item = frames.get(timeout=_POLL_S)
             except queue.Empty:
@@ -203,9 +204,9 @@ def _refusal(end: dict[str, Any]) -> WgprofError:
     return error
 
 
-def _tell_to_stop(agent: AgentProcess) -> None:
+def _tell(agent: AgentProcess, order: dict[str, bool]) -> None:
     with contextlib.suppress(OSError, ValueError):
-        agent.stdin.write(json.dumps({"stop": True}).encode() + b"\n")
+        agent.stdin.write(json.dumps(order).encode() + b"\n")
         agent.stdin.flush()
 
 
