@@ -10,6 +10,8 @@ from wgprof.agent.btf import BtfError
 from wgprof.agent.plan import Facts
 
 KERNELS = ("6.1", "6.12", "7.2")
+#: Those whose perf has been captured (perf_capture.py makes all).
+PERF_KERNELS = ("6.1", "6.12")
 
 
 def captured(kernel: str) -> dict[str, Any]:
