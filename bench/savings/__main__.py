@@ -1,0 +1,102 @@
+"""What the inline module saves: `python -m bench.savings [--kernel 6.12] [--boots 3] [--repeats 2]`.
+
+First under `-icount`, where costs are exact: instructions a packet on vanilla, on the inline module in its
+queued mode, and inline, without and with the cipher.  All modules take turns in each boot.  Then, with CPUs
+that run in parallel, goodput over the crypto dial.  Then what the saving implies at native crypto costs.
+Interrupted, it prints what it has.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+import click
+
+from bench.savings import costs, dial
+from bench.savings.place import Modules, Place, build_modules, machine_settings
+from bench.savings.table import costs_text, dial_text, implied_text
+from wgprof.lab.image import LabImage, ensure_image
+from wgprof.lab.machine import EmulatorFailure, Machine
+
+
+def note(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@dataclass
+class Results:
+    """What has been measured so far."""
+
+    samples: list[costs.Sample] = field(default_factory=list)
+    known_work: list[float] = field(default_factory=list)
+    settings: list[dial.Setting] = field(default_factory=list)
+    points: list[dial.Point] = field(default_factory=list)
+
+    def keep_sample(self, sample: costs.Sample) -> None:
+        self.samples.append(sample)
+        cost = sample.cost
+        crypto = "cipher" if sample.has_cipher else "no crypto"
+        note(
+            f"boot {sample.boot} {crypto:9} {sample.tunnels} x {sample.shape:18} {sample.way:14} {sample.side:8} "
+            f"{cost.instructions:9,.0f} instructions/packet, {cost.packets} packets, {cost.lost} lost"
+        )
+
+    def keep_point(self, point: dial.Point) -> None:
+        self.points.append(point)
+        crypto = f"crypto {point.share:.0%}" if point.share else "cipher"
+        busy = " + ".join(f"{ce:.2f}" for ce in point.busy_ce)
+        what = f"boot {point.boot} {crypto:10} {point.tunnels} x {point.way:8}"
+        note(f"{what} {point.goodput_bps / 1e6:6.0f} Mbit/s, {busy} CE")
+
+    def text(self) -> list[str]:
+        parts = []
+        if self.samples:
+            parts += [costs_text(self.samples, self.known_work), implied_text(self.samples)]
+        if self.points:
+            parts.append(dial_text(self.points))
+        return "\n\n".join("\n".join(part) for part in parts).splitlines()
+
+
+def measure(results: Results, image: LabImage, modules: Modules, boots: int, repeats: int, seconds: float) -> None:
+    """A machine that fails costs its boot's remaining points, not the run."""
+    for boot in range(1, boots + 1):
+        try:
+            with Machine(image, machine_settings(modules, icount=True), note) as machine:
+                results.known_work.append(costs.measure(Place(machine, modules), boot, results.keep_sample))
+        except EmulatorFailure as error:
+            note(f"boot {boot} ended early: {error.sentence}")
+    for boot in range(1, repeats + 1):
+        try:
+            with Machine(image, machine_settings(modules, icount=False), note) as machine:
+                place = Place(machine, modules)
+                if not results.settings:
+                    results.settings += dial.calibrate(place, seconds)
+                dial.measure(place, boot, results.settings, seconds, results.keep_point)
+        except EmulatorFailure as error:
+            note(f"repeat {boot} ended early: {error.sentence}")
+
+
+@click.command()
+@click.option("--kernel", default="6.12", show_default=True)
+@click.option("--boots", default=3, show_default=True, help="Boots under -icount; 0 leaves that part out.")
+@click.option("--repeats", default=2, show_default=True, help="Boots over the dial; 0 leaves that part out.")
+@click.option("--seconds", default=4.0, show_default=True, help="Length of a measurement over the dial.")
+@click.option("--json", "as_json", is_flag=True, help="Print every measurement as JSON.")
+def main(kernel: str, boots: int, repeats: int, seconds: float, as_json: bool) -> None:
+    """Measure and print what the inline module saves."""
+    image = ensure_image(kernel, progress=lambda line, done: note(line))
+    modules = build_modules(image, note)
+    results = Results()
+    try:
+        measure(results, image, modules, boots, repeats, seconds)
+    except KeyboardInterrupt:
+        note("interrupted; this is what was measured so far")
+    if as_json:
+        click.echo(json.dumps({"version": 1, "kernel": image.release, **asdict(results)}, indent=1))
+    else:
+        click.echo("\n".join(results.text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What was measured, as text."""
+
+from __future__ import annotations
+
+from bench.savings.compare import RECEIVE, Case, cases, cipher, instructions_of, paired, switches
+from bench.savings.costs import BOTH, BURST, INSTRUCTIONS_PER_STEP, KNOWN_STEPS, SHAPES, TUNNELS, Sample
+from bench.savings.dial import Point
+from bench.savings.implied import NATIVE, parts, ratio_for
+from bench.savings.place import INLINE, VANILLA, WAYS
+from bench.savings.spread import text
+
+#: The rows that stand for a gateway's traffic in what is said of native processors.
+_IMPLIED = (("1420 bytes, single", RECEIVE), ("1420 bytes, bursts", RECEIVE), ("TCP, full size", BOTH))
+_PAPERS_GAIN = 2.0
+
+
+def costs_text(samples: list[Sample], known_work: list[float]) -> list[str]:
+    """Costs without the cipher, with it, and the cipher itself."""
+    lines = [
+        f"Instructions a packet under -icount, both ends in one machine of 2 CPUs; datagrams single or {BURST} at once.",
+        "Median (lowest..highest) of the boots; 'saved' and 'ratio' are vanilla against inline within a boot.",
+    ]
+    if known_work:
+        known = (KNOWN_STEPS - 1) * INSTRUCTIONS_PER_STEP
+        lines.append(f"Check: work of {known:,} instructions was measured as {text(known_work)}.")
+    for has_cipher, title in ((False, "Without the crypto"), (True, "With the real cipher")):
+        rows = [_cost_row(samples, case) for case in cases(has_cipher)]
+        head = ["tunnels", "packets", "side", *(way.name for way in WAYS), "saved", "ratio", "switches/packet"]
+        lines += ["", f"{title}:", *grid(head, [row for row in rows if row])]
+    return [
+        *lines,
+        "",
+        "The cipher at both ends (with it, less without it), by the way it was measured on:",
+        *_cipher(samples),
+    ]
+
+
+def _cost_row(samples: list[Sample], case: Case) -> list[str]:
+    by_way = {way.name: instructions_of(samples, case, way.name) for way in WAYS}
+    if not any(by_way.values()):
+        return []
+    pairs = paired(by_way[VANILLA.name], by_way[INLINE.name])
+    moved = [_middle(switches(samples, case, way.name)) for way in WAYS]
+    return [
+        str(case.tunnels),
+        case.shape,
+        case.side,
+        *(text(list(by_way[way.name].values())) for way in WAYS),
+        text([vanilla - inline for vanilla, inline in pairs]),
+        text([vanilla / inline for vanilla, inline in pairs], 2),
+        " / ".join(moved) if case.side == BOTH else "",
+    ]
+
+
+def _cipher(samples: list[Sample]) -> list[str]:
+    rows = [
+        [str(tunnels), shape.name, *(text(cipher(samples, tunnels, shape.name, way.name)) for way in WAYS)]
+        for tunnels in TUNNELS
+        for shape in SHAPES
+    ]
+    return grid(["tunnels", "packets", *(way.name for way in WAYS)], rows)
+
+
+def dial_text(points: list[Point]) -> list[str]:
+    """Goodput and busy CPUs over the dial."""
+    loads = sorted({round(point.load_average, 1) for point in points})
+    lines = [
+        "Goodput at the receiver over the crypto dial, TCP, 2 CPUs in parallel (no -icount); CE: CPUs that were busy.",
+        f"Median (lowest..highest) of the boots; the host's load average was {loads[0]:.1f} to {loads[-1]:.1f}.",
+    ]
+    rows = []
+    for share in sorted({point.share for point in points}, key=lambda share: share or 1.0):
+        for tunnels in sorted({point.tunnels for point in points}):
+            mine = [point for point in points if point.share == share and point.tunnels == tunnels]
+            vanilla = {point.boot: point for point in mine if point.way == VANILLA.name}
+            inline = {point.boot: point for point in mine if point.way == INLINE.name}
+            both = [(vanilla[boot], inline[boot]) for boot in vanilla if boot in inline]
+            rows.append(
+                [
+                    f"{share:.0%} ({mine[0].steps} steps)" if share else "real cipher",
+                    str(tunnels),
+                    *_goodput(list(vanilla.values())),
+                    *_goodput(list(inline.values())),
+                    text([one.goodput_bps and other.goodput_bps / one.goodput_bps for one, other in both], 2),
+                    text([one.us_per_packet / other.us_per_packet for one, other in both if other.us_per_packet], 2),
+                ]
+            )
+    head = [
+        "crypto",
+        "tunnels",
+        "vanilla Mbit/s",
+        "CE",
+        "us/packet",
+        "inline Mbit/s",
+        "CE",
+        "us/packet",
+        "goodput x",
+        "busy time x",
+    ]
+    return [*lines, *grid(head, rows)]
+
+
+def _goodput(points: list[Point]) -> list[str]:
+    return [
+        text([point.goodput_bps / 1e6 for point in points]),
+        _middle([point.ce for point in points]),
+        _middle([point.us_per_packet for point in points], 0),
+    ]
+
+
+def implied_text(samples: list[Sample]) -> list[str]:
+    """What the saving means at native crypto costs."""
+    lines = [
+        "What the measured saving implies where the cipher has its native cost.  It rests on one assumption: that the",
+        "ratio of instructions without the cipher is the ratio of times.  (Cache misses and interrupts of a hand-off",
+        "between cores are not instructions: natively it is rather dearer.)",
+    ]
+    rows = []
+    for shape, side in _IMPLIED:
+        for tunnels in TUNNELS:
+            case = Case(False, tunnels, shape, side)
+            pairs = paired(instructions_of(samples, case, VANILLA.name), instructions_of(samples, case, INLINE.name))
+            ratios = [vanilla / inline for vanilla, inline in pairs]
+            if ratios:
+                gains = [text([parts(native, ratio).gain for ratio in ratios], 2) for native in NATIVE]
+                rows.append([str(tunnels), f"{shape}, {side}", text(ratios, 2), *gains])
+    needed = [ratio_for(native, _PAPERS_GAIN) for native in NATIVE]
+    rows.append(["", f"needed for {_PAPERS_GAIN:g}x", "", *(f"{ratio:.1f}" if ratio else "never" for ratio in needed)])
+    head = [
+        "tunnels",
+        "ratio of",
+        "measured",
+        *(f"{native.name} ({native.crypto_us:g}/{native.total_us:g} us)" for native in NATIVE),
+    ]
+    return [*lines, *grid(head, rows)]
+
+
+def _middle(values: list[float], digits: int = 2) -> str:
+    return text(values, digits).split(" (")[0]
+
+
+def grid(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Columns of text."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    ]
