@@ -6,6 +6,7 @@
  * Set by the loader with -D:
  *	SLOTS		objects that can be told apart, slot 0 included
  *	CPUS		highest possible CPU number + 1
+ *	INLINE_PATH	1 if the module is the inline variant, else 0
  *	OFF_*		offsets of kernel structure members, read from BTF
  */
 #ifndef WGPROF_LAYOUT_H

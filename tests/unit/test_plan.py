@@ -9,7 +9,7 @@ from wgprof.agent.plan import PlanError, Resolved, load_plan, parse_kallsyms, pa
 from wgprof.resources import resource_dir
 
 PLAN = load_plan((resource_dir("probes") / "plan.json").read_text())
-POINTS = {entry["point"] for entry in PLAN["points"]}
+POINTS = {entry["point"] for entry in PLAN["points"] if "only_in" not in entry}
 
 
 def kinds(resolved: Resolved) -> dict[str, str]:

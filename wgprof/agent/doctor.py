@@ -114,12 +114,12 @@ def _attaching(facts: Optional[Facts]) -> Finding:
 def _plan(plan: Dict[str, Any], facts: Optional[Facts]) -> Finding:
     name = "probe points"
     if facts is None:
-        return Finding(name, UNKNOWN, f"{len(plan['points'])} in the plan; not resolved for want of the above")
+        return Finding(name, UNKNOWN, f"not resolved for want of the above; the plan has {len(plan['points'])}")
     try:
         resolved = resolve(plan, facts)
     except PlanError as error:
         return Finding(name, MISSING, str(error), "no probe can be attached", "Please report this kernel.")
-    count = f"{len(resolved.attachments)} of {len(plan['points'])}"
+    count = f"{len(resolved.attachments)} of {len(resolved.attachments) + len(resolved.missing)}"
     if not resolved.missing:
         return Finding(name, OK, count)
     return Finding(
