@@ -6,12 +6,13 @@ BIN      := $(VENV)/bin
 DURATION ?= 30
 RECORD   ?=
 
-.PHONY: setup record report test test-fast lint verify lab-test example clean help
+.PHONY: setup record report test test-fast lint verify lab-test example savings clean help
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
 	@echo "make test-fast             unit tests and the verifier, under a minute"
 	@echo "make test                  everything, real kernels included"
+	@echo "make savings               what the inline module saves, measured in the lab (half an hour)"
 	@echo "make example               regenerate reports/example.html and its recording"
 
 setup: $(VENV)/.installed
@@ -42,6 +43,9 @@ example: setup
 	@$(BIN)/wgprof record --target lab --duration 12 --output reports/example.wgprof.new
 	@mv reports/example.wgprof.new reports/example.wgprof
 	@$(BIN)/wgprof report reports/example.wgprof --output reports/example.html
+
+savings: setup
+	@$(BIN)/python -m bench.savings
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -32,7 +32,8 @@ HEADERS = 28  # IPv4 and UDP
 SO_ATTACH_FILTER = 26  # include/uapi/asm-generic/socket.h
 CLONE_NEWNET = 0x40000000
 BLOCK = 128 << 10
-LEAD_NS = 400_000_000  # from the order to begin to the first packet
+LEAD_NS = 60_000_000  # from the order to begin to the first packet, and more for each tunnel's processes
+LEAD_TUNNEL_NS = 50_000_000
 BEFORE_NS = 20_000_000  # from the look at an idle machine to the first packet
 QUIET_NS = 60_000_000  # from the last packet sent until the queues are empty
 SOAK_LOOPS = 50
@@ -181,7 +182,7 @@ def main() -> None:
     pairs = sockets(kind, tunnels) if kind != "none" else []
     if request["soak"]:
         children += [child(soak, memory, cpu) for cpu in range(cpus)]
-    start_ns = time.monotonic_ns() + LEAD_NS
+    start_ns = time.monotonic_ns() + LEAD_NS + LEAD_TUNNEL_NS * tunnels
     done_read, done_write = os.pipe()
     for number, (sender, receiver) in enumerate(pairs):
 

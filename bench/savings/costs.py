@@ -16,7 +16,7 @@ KNOWN_STEPS = 20_001
 INSTRUCTIONS_PER_STEP = 5
 
 BURST = 16
-_DATAGRAMS = Load("udp", packets=1600)
+_DATAGRAMS = Load("udp", packets=1280)
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Shape:
         return self.load.kind == "udp"
 
 
-_SMALL = replace(_DATAGRAMS, size=64, gap_ns=300_000)
-_LARGE = replace(_DATAGRAMS, size=1420, gap_ns=700_000)
+_SMALL = replace(_DATAGRAMS, size=64, gap_ns=250_000)
+_LARGE = replace(_DATAGRAMS, size=1420, gap_ns=400_000)
 #: A hand-off's wake-ups are shared by what is handed over meanwhile, so it matters how packets come.
 SHAPES = (
     Shape("64 bytes, single", _SMALL),

@@ -8,6 +8,7 @@ from bench.savings.dial import Point
 from bench.savings.implied import NATIVE, parts, ratio_for
 from bench.savings.place import INLINE, VANILLA, WAYS
 from bench.savings.spread import text
+from bench.savings.stages import CRYPTO_STAGES, MODULES, StageCost, StageCpus
 
 #: The rows that stand for a gateway's traffic in what is said of native processors.
 _IMPLIED = (("1420 bytes, single", RECEIVE), ("1420 bytes, bursts", RECEIVE), ("TCP, full size", BOTH))
@@ -17,7 +18,7 @@ _PAPERS_GAIN = 2.0
 def costs_text(samples: list[Sample], known_work: list[float]) -> list[str]:
     """Costs without the cipher, with it, and the cipher itself."""
     lines = [
-        f"Instructions a packet under -icount, both ends in one machine of 2 CPUs; datagrams single or {BURST} at once.",
+        f"Instructions a packet under -icount, both ends in a machine of 2 CPUs; datagrams single or {BURST} at once.",
         "Median (lowest..highest) of the boots; 'saved' and 'ratio' are vanilla against inline within a boot.",
     ]
     if known_work:
@@ -106,6 +107,60 @@ def _goodput(points: list[Point]) -> list[str]:
         _middle([point.ce for point in points]),
         _middle([point.us_per_packet for point in points], 0),
     ]
+
+
+def stages_text(costs: list[StageCost], samples: list[Sample]) -> list[str]:
+    """Stage by stage, and what the crypto stages say of the cipher against what the totals say."""
+    lines = [
+        "Stage by stage: own instructions a packet in wgprof's recordings under -icount, one CPU, TCP, real cipher.",
+        "The probes' own cost is inside.  Workers and NAPI: their own share, without the stages they run.",
+    ]
+    columns = sorted({(cost.tunnels, -MODULES.index(cost.module), cost.module) for cost in costs})
+    found = {(cost.name, cost.tunnels, cost.module): cost.instructions for cost in costs}
+    names = list(dict.fromkeys(cost.name for cost in costs))
+    rows = [[name, *(_count(found.get((name, tunnels, module))) for tunnels, _, module in columns)] for name in names]
+    sums = {
+        (tunnels, module): sum(cost.instructions for cost in costs if (cost.tunnels, cost.module) == (tunnels, module))
+        for tunnels, _, module in columns
+    }
+    rows.append(["sum", *(_count(sums[tunnels, module]) for tunnels, _, module in columns)])
+    crypto = {
+        (tunnels, module): sum(found.get((stage, tunnels, module), 0.0) for stage in CRYPTO_STAGES)
+        for tunnels, _, module in columns
+    }
+    rows.append(
+        ["sum without " + ", ".join(CRYPTO_STAGES)]
+        + [_count(sums[tunnels, module] - crypto[tunnels, module]) for tunnels, _, module in columns]
+    )
+    lines += grid(["stage", *(f"{module}, {tunnels}" for tunnels, _, module in columns)], rows)
+    by_totals = [value for tunnels in TUNNELS for value in cipher(samples, tunnels, SHAPES[-1].name, VANILLA.name)]
+    if by_totals:
+        low, high = min(crypto.values()), max(crypto.values())
+        lines.append(
+            f"Crypto stages at both ends: {low:,.0f} to {high:,.0f}; the cipher by totals, above: {text(by_totals)}."
+        )
+    return lines
+
+
+def cpus_text(cpus: list[StageCpus]) -> list[str]:
+    """Which CPUs a single tunnel uses."""
+    lines = [
+        "One tunnel, 2 CPUs in parallel: the share of a stage's packets that each CPU took (wgprof's recordings, TCP)."
+    ]
+    rows = []
+    for stage in dict.fromkeys(entry.stage for entry in cpus):
+        of_stage = {entry.module: entry.packets for entry in cpus if entry.stage == stage}
+        rows.append([stage, *(_shares(of_stage.get(module, ())) for module in MODULES)])
+    return [*lines, *grid(["stage", *MODULES], rows)]
+
+
+def _shares(packets: tuple[int, ...]) -> str:
+    whole = sum(packets)
+    return " / ".join(f"{count / whole:.0%}" for count in packets) + f" of {whole:,}" if whole else "-"
+
+
+def _count(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def implied_text(samples: list[Sample]) -> list[str]:
