@@ -273,13 +273,18 @@ def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface]) -> Dict[s
         {"point": a.point, "symbol": a.symbol, "kind": a.kind, "error": "", "affects": a.affects}
         for a in (item.attachment for item in probes.attached)
     ]
+    wireguard = kernel.describe_wireguard()
+    modes: Dict[netns.Namespace, Dict[str, str]] = {}
+    if wireguard["variant"] != "distribution":
+        modes = {interface.namespace: {} for interface in interfaces}
+        modes = {namespace: netns.modes(namespace) for namespace in modes}
     return {
         "protocol": PROTOCOL_VERSION,
         "agent_version": AGENT_VERSION,
         "python": ".".join(str(part) for part in __import__("sys").version_info[:3]),
         "bcc": bcc,
         "machine": kernel.describe_machine(),
-        "wireguard": kernel.describe_wireguard(),
+        "wireguard": wireguard,
         "sysctls": kernel.describe_sysctls(),
         "workqueues": kernel.describe_workqueues(),
         "layout": describe_layout(),
@@ -287,7 +292,10 @@ def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface]) -> Dict[s
         "startup": probes.startup,
         "refusals": probes.refusals,
         "probes": attached + describe_missing(probes),
-        "interfaces": [describe_interface(interface) for interface in interfaces],
+        "interfaces": [
+            {**describe_interface(interface), "mode": modes.get(interface.namespace, {}).get(interface.name, "")}
+            for interface in interfaces
+        ],
     }
 
 

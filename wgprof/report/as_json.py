@@ -23,6 +23,8 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
         "wgprof_show": VERSION,
         "flowed": analysis.window is not None,
         "verdict": verdict(analysis),
+        "variant": _plain(analysis.variant),
+        "warning": analysis.variant.warning,
         "lab": analysis.lab,
         "window": _window(analysis),
         "headline": _plain(analysis.headline),

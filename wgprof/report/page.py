@@ -24,7 +24,7 @@ from wgprof.analysis import units
 from wgprof.analysis.cores import core_series
 from wgprof.analysis.depth import depth_series
 from wgprof.analysis.names import clean
-from wgprof.analysis.summary import DIRECTION_NAMES, Analysis, verdict
+from wgprof.analysis.summary import DIRECTION_NAMES, Analysis, answer
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
@@ -59,7 +59,8 @@ def render(recording: Tables, analysis: Analysis, title: str) -> str:
         version=this_version(),
         created=clean(recording.manifest.get("created", ""), 40),
         analysis=analysis,
-        verdict=[clean(line, 1000) for line in verdict(analysis)],
+        warning=analysis.variant.warning,
+        verdict=[clean(line, 1000) for line in answer(analysis)],
         notes=sheets.notes(analysis),
         direction_names=DIRECTION_NAMES,
         units=units,

@@ -27,7 +27,7 @@ def print_analysis(analysis: Analysis, recording: Tables, console: Console | Non
     if not console.is_terminal and console.width < _PIPE_WIDTH:
         console = Console(file=console.file, width=_PIPE_WIDTH, highlight=False)
     for line in verdict(analysis):
-        failed = line.startswith("Quality") and bool(analysis.failed)
+        failed = line == analysis.variant.warning or (line.startswith("Quality") and bool(analysis.failed))
         console.print(Text(clean(line, 1000), style="bold red" if failed else "bold"), soft_wrap=True)
     for line in sheets.notes(analysis):
         console.print(Text(line, style="yellow"), soft_wrap=True)

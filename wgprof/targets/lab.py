@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wgprof.errors import MachineError
+from wgprof.kmod.build import Module
+from wgprof.kmod.lab import LAB_TOKEN, build_for, load_in, payload
 from wgprof.lab.image import LabImage, ensure_image
 from wgprof.lab.machine import EmulatorFailure, Machine, host_cores
 from wgprof.lab.qemu import MachineSettings, require_qemu
@@ -35,6 +37,8 @@ class LabSettings:
     threaded: bool = False  # NAPI in kernel threads (/sys/class/net/wgN/threaded)
     icount: bool = False  # counted instructions: costs repeat exactly, there is no parallelism
     memory_mb: int = 2048
+    module: str = ""  # a variant of wgprof.kmod; empty: the distribution's own module
+    lab_crypto: float | None = None  # crypto's share of a packet's cost, 0.1 to 0.6; the packets are NOT ENCRYPTED
 
 
 class LabTarget:
@@ -64,8 +68,14 @@ class LabTarget:
         require_qemu()
         self._duration_s = request.duration_s
         image = ensure_image(self.settings.kernel, progress=lambda line, done: self._notify(line))
-        machine = self._boot(image)
+        module = self._build(image)
+        machine = self._boot(image, module)
         prewarmed = machine.start("exec python3 -c 'import bcc'", 60)  # reads half of the disk; meanwhile
+        if module is not None:
+            load_in(machine, module, crypto_parameters(self.settings.lab_crypto))
+            self._notify(f"lab: loaded {module.variant}, patch {module.patch_hash}")
+            if self.settings.lab_crypto is not None:
+                self._notify("lab: the packets are NOT ENCRYPTED, which every view of this recording will say first")
         seconds = set_up_tunnels(machine, self.settings.tunnels, self.settings.threaded)
         self._notify(f"lab: {self.settings.tunnels} tunnel(s) up after {seconds:.0f} s, workload {workload.name}")
         self._traffic = Traffic(machine, workload, self.settings.tunnels)
@@ -129,18 +139,32 @@ class LabTarget:
         machine = self.machine.describe() if self.machine else {}
         return {"kind": self.name, "settings": asdict(self.settings), "machine": machine}
 
-    def _boot(self, image: LabImage) -> Machine:
+    def _build(self, image: LabImage) -> Module | None:
+        """The variant that was asked for."""
+        if not self.settings.module:
+            return None
+        dial = self.settings.lab_crypto is not None
+        return build_for(image, self.settings.module, lambda line: self._notify(f"lab: {line}"), lab_crypto=dial)
+
+    def _boot(self, image: LabImage, module: Module | None) -> Machine:
         folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="wgprof-agent-")))
         agent = build_agent(folder / "agent.pyz")
         settings = MachineSettings(
             cpus=self.settings.cpus,
             memory_mb=self.settings.memory_mb,
             icount=self.settings.icount,
-            payload=((agent, "agent.pyz"),),
+            # Only there a module without encryption agrees to be loaded.
+            append="" if self.settings.lab_crypto is None else LAB_TOKEN,
+            payload=((agent, "agent.pyz"), *(() if module is None else (payload(module),))),
         )
         self._notify(f"lab: booting kernel {image.release} with {self.settings.cpus} CPUs")
         self.machine = self._resources.enter_context(Machine(image, settings, self._notify))
         return self.machine
+
+
+def crypto_parameters(share: float | None) -> str:
+    """The module parameter that sets crypto's share; none for a module that encrypts."""
+    return "" if share is None else f"wgprof_crypto_permille={round(share * 1000)}"
 
 
 def agent_command(request: RecordRequest) -> str:
