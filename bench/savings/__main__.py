@@ -1,8 +1,11 @@
-"""What the inline module saves: `python -m bench.savings [--kernel 6.12] [--boots 3] [--repeats 2]`.
+"""What the inline module saves: `python -m bench.savings [--kernel 6.12] [--part costs]..`.
 
-First under `-icount`, where costs are exact: instructions a packet on vanilla, on the inline module in its
-queued mode, and inline, without and with the cipher.  All modules take turns in each boot.  Then, with CPUs
-that run in parallel, goodput over the crypto dial.  Then what the saving implies at native crypto costs.
+costs   instructions a packet under `-icount`: vanilla, the inline module in its queued mode, and inline, without
+        and with the cipher, all of them in each boot; and what the saving implies at native crypto costs
+stages  the same stage by stage, from wgprof's recordings
+cpus    which CPUs a single tunnel uses, from recordings with CPUs that run in parallel
+dial    goodput over the crypto dial, with CPUs that run in parallel
+
 Interrupted, it prints what it has.
 """
 
@@ -13,11 +16,15 @@ from dataclasses import asdict, dataclass, field
 
 import click
 
-from bench.savings import costs, dial
+from bench.savings import costs, dial, stages
 from bench.savings.place import Modules, Place, build_modules, machine_settings
-from bench.savings.table import costs_text, dial_text, implied_text
+from bench.savings.table import costs_text, cpus_text, dial_text, implied_text, stages_text
 from wgprof.lab.image import LabImage, ensure_image
 from wgprof.lab.machine import EmulatorFailure, Machine
+
+#: What can be measured on its own.
+PARTS = ("costs", "stages", "cpus", "dial")
+RECORDING_S = 12.0
 
 
 def note(line: str) -> None:
@@ -30,6 +37,8 @@ class Results:
 
     samples: list[costs.Sample] = field(default_factory=list)
     known_work: list[float] = field(default_factory=list)
+    stage_costs: list[stages.StageCost] = field(default_factory=list)
+    stage_cpus: list[stages.StageCpus] = field(default_factory=list)
     settings: list[dial.Setting] = field(default_factory=list)
     points: list[dial.Point] = field(default_factory=list)
 
@@ -53,12 +62,16 @@ class Results:
         parts = []
         if self.samples:
             parts += [costs_text(self.samples, self.known_work), implied_text(self.samples)]
+        if self.stage_costs:
+            parts.append(stages_text(self.stage_costs, self.samples))
+        if self.stage_cpus:
+            parts.append(cpus_text(self.stage_cpus))
         if self.points:
             parts.append(dial_text(self.points))
         return "\n\n".join("\n".join(part) for part in parts).splitlines()
 
 
-def measure(results: Results, image: LabImage, modules: Modules, boots: int, repeats: int, seconds: float) -> None:
+def measure_costs(results: Results, image: LabImage, modules: Modules, boots: int) -> None:
     """A machine that fails costs its boot's remaining points, not the run."""
     for boot in range(1, boots + 1):
         try:
@@ -66,6 +79,23 @@ def measure(results: Results, image: LabImage, modules: Modules, boots: int, rep
                 results.known_work.append(costs.measure(Place(machine, modules), boot, results.keep_sample))
         except EmulatorFailure as error:
             note(f"boot {boot} ended early: {error.sentence}")
+
+
+def measure_stages(results: Results, kernel: str, seconds: float) -> None:
+    """Recordings of both modules."""
+    for tunnels in stages.TUNNELS:
+        for module in stages.MODULES:
+            results.stage_costs += stages.record_costs(kernel, module, tunnels, seconds, note)
+
+
+def measure_cpus(results: Results, kernel: str, seconds: float) -> None:
+    """Recordings of one tunnel with CPUs in parallel."""
+    for module in stages.MODULES:
+        results.stage_cpus += stages.record_cpus(kernel, module, seconds, note)
+
+
+def measure_dial(results: Results, image: LabImage, modules: Modules, repeats: int, seconds: float) -> None:
+    """As `measure_costs`: a machine that fails costs what was left of its boot."""
     for boot in range(1, repeats + 1):
         try:
             with Machine(image, machine_settings(modules, icount=False), note) as machine:
@@ -79,17 +109,25 @@ def measure(results: Results, image: LabImage, modules: Modules, boots: int, rep
 
 @click.command()
 @click.option("--kernel", default="6.12", show_default=True)
-@click.option("--boots", default=3, show_default=True, help="Boots under -icount; 0 leaves that part out.")
-@click.option("--repeats", default=2, show_default=True, help="Boots over the dial; 0 leaves that part out.")
-@click.option("--seconds", default=4.0, show_default=True, help="Length of a measurement over the dial.")
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), default=PARTS, show_default=True)
+@click.option("--boots", default=3, show_default=True, help="Boots for the costs.")
+@click.option("--repeats", default=2, show_default=True, help="Boots for the dial.")
+@click.option("--seconds", default=4.0, show_default=True, help="Length of one measurement over the dial.")
 @click.option("--json", "as_json", is_flag=True, help="Print every measurement as JSON.")
-def main(kernel: str, boots: int, repeats: int, seconds: float, as_json: bool) -> None:
+def main(kernel: str, parts: tuple[str, ...], boots: int, repeats: int, seconds: float, as_json: bool) -> None:
     """Measure and print what the inline module saves."""
     image = ensure_image(kernel, progress=lambda line, done: note(line))
     modules = build_modules(image, note)
     results = Results()
     try:
-        measure(results, image, modules, boots, repeats, seconds)
+        if "costs" in parts:
+            measure_costs(results, image, modules, boots)
+        if "stages" in parts:
+            measure_stages(results, kernel, RECORDING_S)
+        if "cpus" in parts:
+            measure_cpus(results, kernel, RECORDING_S)
+        if "dial" in parts:
+            measure_dial(results, image, modules, repeats, seconds)
     except KeyboardInterrupt:
         note("interrupted; this is what was measured so far")
     if as_json:
