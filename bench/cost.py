@@ -18,6 +18,8 @@ from wgprof.lab.machine import Machine
 
 #: -icount shift=2 (wgprof/lab/qemu.py): an instruction takes 2^2 ns of virtual time.
 NS_PER_INSTRUCTION = 4
+#: A load takes a second or two; now and then the emulator forgets a CPU's timer, and the load never ends.
+TIMEOUT_S = 15.0
 IDLE = Load("none", soak=True, seconds=1.0)
 
 
@@ -41,11 +43,11 @@ class Meter:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._idle = run_load(machine, IDLE)
+        self._idle = run_load(machine, IDLE, TIMEOUT_S)
 
     def cost(self, load: Load, arrives: bool = True) -> Cost:
         """A packet's cost.  `arrives` is False if nobody is meant to receive: then packets sent are counted."""
-        report = run_load(self._machine, replace(load, soak=True, pin=True), 120)
+        report = run_load(self._machine, replace(load, soak=True, pin=True), TIMEOUT_S)
         packets = report.arrived if arrives else report.sent
         lost = report.sent - report.arrived if arrives else 0
         return Cost(instructions(report, self._idle) / packets, report.switches / packets, packets, lost)

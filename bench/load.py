@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from wgprof.errors import MachineError
 from wgprof.lab.machine import Machine
 
 GUEST_NAME = "load.py"
@@ -55,8 +57,33 @@ class Report:
         return tuple(max(0.0, 1 - idle / self.elapsed_ns) for idle in self.idle_ns)
 
 
-def run_load(machine: Machine, load: Load, timeout_s: float = 60.0) -> Report:
-    """Raises MachineError if the load cannot be made."""
-    text = machine.check(f"python3 /payload/{GUEST_NAME} {shlex.quote(json.dumps(asdict(load)))}", timeout_s)
+def command(load: Load) -> str:
+    """The guest's command line for it."""
+    return f"python3 /payload/{GUEST_NAME} {shlex.quote(json.dumps(asdict(load)))}"
+
+
+def read_report(text: str) -> Report:
+    """What the guest printed."""
     values = json.loads(text)
     return Report(**{**values, "idle_ns": tuple(values["idle_ns"]), "softirq_ns": tuple(values["softirq_ns"])})
+
+
+def run_load(machine: Machine, load: Load, timeout_s: float = 60.0) -> Report:
+    """Raises MachineError if the load cannot be made."""
+    return read_report(machine.check(command(load), timeout_s))
+
+
+def run_watched(machine: Machine, load: Load) -> tuple[Report, float]:
+    """As `run_load` for a load of some seconds; also how many CPUs' worth of the host the guest's CPUs got meanwhile.
+
+    A guest cannot see when its CPUs wait for the host's, and takes that for busy time.
+    """
+    job = machine.start(command(load), load.seconds + 60)
+    time.sleep(load.ramp_s + (load.seconds - load.ramp_s) / 4)
+    used_s, since_s = machine.vcpu_seconds(), time.monotonic()
+    time.sleep((load.seconds - load.ramp_s) / 2)
+    host_ce = (machine.vcpu_seconds() - used_s) / (time.monotonic() - since_s)
+    result = machine.wait(job, load.seconds + 60)
+    if result.exit_code:
+        raise MachineError("the load could not be made", result.stderr.strip()[-200:])
+    return read_report(result.stdout), host_ce

@@ -12,6 +12,7 @@ Interrupted, it prints what it has.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import click
@@ -19,8 +20,10 @@ import click
 from bench.savings import costs, dial, stages
 from bench.savings.place import Modules, Place, build_modules, machine_settings
 from bench.savings.table import costs_text, cpus_text, dial_text, implied_text, stages_text
+from wgprof.errors import MachineError
 from wgprof.lab.image import LabImage, ensure_image
-from wgprof.lab.machine import EmulatorFailure, Machine
+from wgprof.lab.machine import Machine
+from wgprof.lab.qemu import MachineSettings
 
 #: What can be measured on its own.
 PARTS = ("costs", "stages", "cpus", "dial")
@@ -55,7 +58,7 @@ class Results:
         self.points.append(point)
         crypto = f"crypto {point.share:.0%}" if point.share else "cipher"
         busy = " + ".join(f"{ce:.2f}" for ce in point.busy_ce)
-        what = f"boot {point.boot} {crypto:10} {point.tunnels} x {point.way:8}"
+        what = f"repeat {point.repeat} {crypto:10} {point.tunnels} x {point.way:8}"
         note(f"{what} {point.goodput_bps / 1e6:6.0f} Mbit/s, {busy} CE")
 
     def text(self) -> list[str]:
@@ -71,14 +74,27 @@ class Results:
         return "\n\n".join("\n".join(part) for part in parts).splitlines()
 
 
-def measure_costs(results: Results, image: LabImage, modules: Modules, boots: int) -> None:
-    """A machine that fails costs its boot's remaining points, not the run."""
-    for boot in range(1, boots + 1):
+def with_machines(boots: int, image: LabImage, settings: MachineSettings, use: Callable[[Machine, int], None]) -> None:
+    """Boot until `use` has come to its end `boots` times.  A machine that fails costs what was left of its boot."""
+    whole = 0
+    for boot in range(1, 2 * boots + 1):
         try:
-            with Machine(image, machine_settings(modules, icount=True), note) as machine:
-                results.known_work.append(costs.measure(Place(machine, modules), boot, results.keep_sample))
-        except EmulatorFailure as error:
+            with Machine(image, settings, note) as machine:
+                use(machine, boot)
+            whole += 1
+        except MachineError as error:
             note(f"boot {boot} ended early: {error.sentence}")
+        if whole >= boots:
+            return
+
+
+def measure_costs(results: Results, image: LabImage, modules: Modules, boots: int) -> None:
+    """All ways in each boot."""
+
+    def use(machine: Machine, boot: int) -> None:
+        results.known_work.append(costs.measure(Place(machine, modules), boot, results.keep_sample))
+
+    with_machines(boots, image, machine_settings(modules, icount=True), use)
 
 
 def measure_stages(results: Results, kernel: str, seconds: float) -> None:
@@ -95,23 +111,27 @@ def measure_cpus(results: Results, kernel: str, seconds: float) -> None:
 
 
 def measure_dial(results: Results, image: LabImage, modules: Modules, repeats: int, seconds: float) -> None:
-    """As `measure_costs`: a machine that fails costs what was left of its boot."""
-    for boot in range(1, repeats + 1):
-        try:
-            with Machine(image, machine_settings(modules, icount=False), note) as machine:
-                place = Place(machine, modules)
-                if not results.settings:
-                    results.settings += dial.calibrate(place, seconds)
-                dial.measure(place, boot, results.settings, seconds, results.keep_point)
-        except EmulatorFailure as error:
-            note(f"repeat {boot} ended early: {error.sentence}")
+    """A boot for each setting of the dial, so that no boot takes the lab for long."""
+    settings = machine_settings(modules, icount=False)
+
+    def calibrate(machine: Machine, _boot: int) -> None:
+        results.settings += dial.calibrate(Place(machine, modules), seconds)
+
+    with_machines(1, image, settings, calibrate)
+    for repeat in range(1, repeats + 1):
+        for setting in results.settings:
+
+            def use(machine: Machine, _boot: int, repeat: int = repeat, setting: dial.Setting = setting) -> None:
+                dial.measure(Place(machine, modules), repeat, setting, seconds, results.keep_point)
+
+            with_machines(1, image, settings, use)
 
 
 @click.command()
 @click.option("--kernel", default="6.12", show_default=True)
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), default=PARTS, show_default=True)
 @click.option("--boots", default=3, show_default=True, help="Boots for the costs.")
-@click.option("--repeats", default=2, show_default=True, help="Boots for the dial.")
+@click.option("--repeats", default=2, show_default=True, help="Times every point of the dial is measured.")
 @click.option("--seconds", default=4.0, show_default=True, help="Length of one measurement over the dial.")
 @click.option("--json", "as_json", is_flag=True, help="Print every measurement as JSON.")
 def main(kernel: str, parts: tuple[str, ...], boots: int, repeats: int, seconds: float, as_json: bool) -> None:

@@ -64,6 +64,7 @@ def measure(place: Place, boot: int, keep: Callable[[Sample], None]) -> float:
 
     The order of the modules alternates from boot to boot.
     """
+    place.use(VANILLA.module, NO_CRYPTO)
     meter = Meter(place.machine)
     modules = list(dict.fromkeys(way.module for way in WAYS))
     for dial in (NO_CRYPTO, None):

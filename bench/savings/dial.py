@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bench.load import Load, run_load
+from bench.load import Load, run_watched
 from bench.savings.place import INLINE, VANILLA, Dial, Place, Way
 
 SHARES = (0.1, 0.3, 0.6)
@@ -20,14 +20,15 @@ _NOTHING = Dial(steps=1)
 class Point:
     """One measurement.  `share` is what the dial was asked for, 0 with the real cipher."""
 
-    boot: int
+    repeat: int
     share: float
     steps: int
     tunnels: int
     way: str
     goodput_bps: float
     busy_ce: tuple[float, ...]
-    us_per_packet: float  # busy time of all CPUs
+    host_ce: float  # what the host gave the guest's CPUs; less than busy_ce if others wanted it
+    us_per_packet: float  # host CPU time
     load_average: float  # of the host, over the last minute
 
     @property
@@ -45,40 +46,42 @@ class Setting:
 
 
 def calibrate(place: Place, seconds: float) -> list[Setting]:
-    """Find a packet's cost without crypto, then how many steps make crypto the wanted share of the whole."""
+    """Find a packet's cost without crypto, then how many steps make crypto the wanted share of the whole.
+
+    The last setting is the real cipher.
+    """
     place.use(VANILLA.module, _NOTHING)
-    report = run_load(place.machine, replace(_STREAMS, seconds=seconds + _STREAMS.ramp_s))
-    rest_ns = round(sum(report.busy_ce) * report.elapsed_ns / report.arrived / 2)
+    report, host_ce = run_watched(place.machine, replace(_STREAMS, seconds=seconds + _STREAMS.ramp_s))
+    rest_ns = round(host_ce * report.elapsed_ns / report.arrived / 2)
     settings = []
     for share in SHARES:
         place.use(VANILLA.module, Dial(steps=0, permille=round(share * 1000), rest_ns=rest_ns))
         crypto_us = place.parameter("crypto_ns") / 1000
         settings.append(Setting(share, place.parameter("crypto_steps"), crypto_us))
-    return settings
+    return [*settings, Setting(0.0, 0, 0.0)]
 
 
-def measure(place: Place, boot: int, settings: list[Setting], seconds: float, keep: Callable[[Point], None]) -> None:
-    """All points once: vanilla and inline of a share next to each other, in an order that alternates."""
-    ways = (VANILLA, INLINE) if boot % 2 else (INLINE, VANILLA)
-    for setting in (*settings, Setting(0.0, 0, 0.0)):
-        for way in ways:
-            place.use(way.module, Dial(setting.steps, round(setting.share * 1000)) if setting.share else None)
-            place.switch(way)
-            for tunnels in TUNNELS:
-                keep(_point(place, boot, setting, way, tunnels, seconds))
+def measure(place: Place, repeat: int, setting: Setting, seconds: float, keep: Callable[[Point], None]) -> None:
+    """One setting on vanilla and inline, in an order that alternates from repeat to repeat."""
+    for way in (VANILLA, INLINE) if repeat % 2 else (INLINE, VANILLA):
+        place.use(way.module, Dial(setting.steps, round(setting.share * 1000)) if setting.share else None)
+        place.switch(way)
+        for tunnels in TUNNELS:
+            keep(_point(place, repeat, setting, way, tunnels, seconds))
 
 
-def _point(place: Place, boot: int, setting: Setting, way: Way, tunnels: int, seconds: float) -> Point:
-    report = run_load(place.machine, replace(_STREAMS, tunnels=tunnels, seconds=seconds + _STREAMS.ramp_s))
-    busy_ns = sum(report.busy_ce) * report.elapsed_ns
+def _point(place: Place, repeat: int, setting: Setting, way: Way, tunnels: int, seconds: float) -> Point:
+    load = replace(_STREAMS, tunnels=tunnels, seconds=seconds + _STREAMS.ramp_s)
+    report, host_ce = run_watched(place.machine, load)
     return Point(
-        boot,
+        repeat,
         setting.share,
         setting.steps,
         tunnels,
         way.name,
         report.goodput_bps,
         report.busy_ce,
-        busy_ns / report.arrived / 1e3 if report.arrived else 0.0,
+        host_ce,
+        host_ce * report.elapsed_ns / report.arrived / 1e3 if report.arrived else 0.0,
         os.getloadavg()[0],
     )

@@ -66,16 +66,17 @@ def dial_text(points: list[Point]) -> list[str]:
     """Goodput and busy CPUs over the dial."""
     loads = sorted({round(point.load_average, 1) for point in points})
     lines = [
-        "Goodput at the receiver over the crypto dial, TCP, 2 CPUs in parallel (no -icount); CE: CPUs that were busy.",
-        f"Median (lowest..highest) of the boots; the host's load average was {loads[0]:.1f} to {loads[-1]:.1f}.",
+        "Goodput at the receiver over the crypto dial, TCP, 2 CPUs in parallel (no -icount).  CE: CPUs busy for the",
+        "guest (and what the host gave them); us/packet: host CPU time, all CPUs, both ends.",
+        f"Median (lowest..highest) of the repeats; the host's load average was {loads[0]:.1f} to {loads[-1]:.1f}.",
     ]
     rows = []
     for share in sorted({point.share for point in points}, key=lambda share: share or 1.0):
         for tunnels in sorted({point.tunnels for point in points}):
             mine = [point for point in points if point.share == share and point.tunnels == tunnels]
-            vanilla = {point.boot: point for point in mine if point.way == VANILLA.name}
-            inline = {point.boot: point for point in mine if point.way == INLINE.name}
-            both = [(vanilla[boot], inline[boot]) for boot in vanilla if boot in inline]
+            vanilla = {point.repeat: point for point in mine if point.way == VANILLA.name}
+            inline = {point.repeat: point for point in mine if point.way == INLINE.name}
+            both = [(vanilla[repeat], inline[repeat]) for repeat in vanilla if repeat in inline]
             rows.append(
                 [
                     f"{share:.0%} ({mine[0].steps} steps)" if share else "real cipher",
@@ -96,7 +97,7 @@ def dial_text(points: list[Point]) -> list[str]:
         "CE",
         "us/packet",
         "goodput x",
-        "busy time x",
+        "CPU time x",
     ]
     return [*lines, *grid(head, rows)]
 
@@ -104,7 +105,7 @@ def dial_text(points: list[Point]) -> list[str]:
 def _goodput(points: list[Point]) -> list[str]:
     return [
         text([point.goodput_bps / 1e6 for point in points]),
-        _middle([point.ce for point in points]),
+        f"{_middle([point.ce for point in points])} ({_middle([point.host_ce for point in points])})",
         _middle([point.us_per_packet for point in points], 0),
     ]
 
