@@ -83,7 +83,7 @@ def with_machines(boots: int, image: LabImage, settings: MachineSettings, use: C
                 use(machine, boot)
             whole += 1
         except MachineError as error:
-            note(f"boot {boot} ended early: {error.sentence}")
+            note(f"boot {boot} ended early: {error.sentence}: {error.remedy}")
         if whole >= boots:
             return
 
