@@ -14,12 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bench.load import Load, Report, run_load
-from wgprof.lab.machine import Machine
+from wgprof.errors import MachineError
+from wgprof.lab.machine import EmulatorFailure, Machine
 
 #: -icount shift=2 (wgprof/lab/qemu.py): an instruction takes 2^2 ns of virtual time.
 NS_PER_INSTRUCTION = 4
-#: A load takes a second or two; now and then the emulator forgets a CPU's timer, and the load never ends.
+#: A load takes a second or two.  Now and then the emulator is late with a CPU's timer, and the load, which
+#: notices, or never ends, has to be made again.
 TIMEOUT_S = 15.0
+ATTEMPTS = 3
 IDLE = Load("none", soak=True, seconds=1.0)
 
 
@@ -43,11 +46,23 @@ class Meter:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._idle = run_load(machine, IDLE, TIMEOUT_S)
+        self._idle = _run(machine, IDLE)
 
     def cost(self, load: Load, arrives: bool = True) -> Cost:
         """A packet's cost.  `arrives` is False if nobody is meant to receive: then packets sent are counted."""
-        report = run_load(self._machine, replace(load, soak=True, pin=True), TIMEOUT_S)
+        report = _run(self._machine, replace(load, soak=True, pin=True))
         packets = report.arrived if arrives else report.sent
         lost = report.sent - report.arrived if arrives else 0
         return Cost(instructions(report, self._idle) / packets, report.switches / packets, packets, lost)
+
+
+def _run(machine: Machine, load: Load) -> Report:
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            return run_load(machine, load, TIMEOUT_S)
+        except EmulatorFailure:
+            raise
+        except MachineError:
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")

@@ -92,7 +92,9 @@ def measure_costs(results: Results, image: LabImage, modules: Modules, boots: in
     """All ways in each boot."""
 
     def use(machine: Machine, boot: int) -> None:
-        results.known_work.append(costs.measure(Place(machine, modules), boot, results.keep_sample))
+        place = Place(machine, modules)
+        results.known_work.append(costs.known_work(place))
+        costs.measure(place, boot, results.keep_sample)
 
     with_machines(boots, image, machine_settings(modules, icount=True), use)
 

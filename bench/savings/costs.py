@@ -59,11 +59,18 @@ class Sample:
     cost: Cost
 
 
-def measure(place: Place, boot: int, keep: Callable[[Sample], None]) -> float:
-    """All points of one boot; returns the instructions that known work of 100,000 instructions was found to take.
+def known_work(place: Place) -> float:
+    """How many instructions work of (KNOWN_STEPS - 1) * INSTRUCTIONS_PER_STEP is found to take."""
+    place.use(VANILLA.module, NO_CRYPTO)
+    meter = Meter(place.machine)
+    load = replace(SHAPES[1].load, gap_ns=1_500_000, packets=640)
+    without = meter.cost(load).instructions
+    place.use(VANILLA.module, Dial(steps=KNOWN_STEPS))
+    return (meter.cost(load).instructions - without) / 2  # both ends do it
 
-    The order of the modules alternates from boot to boot.
-    """
+
+def measure(place: Place, boot: int, keep: Callable[[Sample], None]) -> None:
+    """All points of one boot.  The order of the modules alternates from boot to boot."""
     place.use(VANILLA.module, NO_CRYPTO)
     meter = Meter(place.machine)
     modules = list(dict.fromkeys(way.module for way in WAYS))
@@ -76,7 +83,6 @@ def measure(place: Place, boot: int, keep: Callable[[Sample], None]) -> float:
                     for way in ways:
                         for side, cost in _point(place, meter, way, shape, tunnels):
                             keep(Sample(boot, dial is None, way.name, tunnels, shape.name, side, cost))
-    return _known_work(place, meter)
 
 
 def _point(place: Place, meter: Meter, way: Way, shape: Shape, tunnels: int) -> list[tuple[str, Cost]]:
@@ -88,11 +94,3 @@ def _point(place: Place, meter: Meter, way: Way, shape: Shape, tunnels: int) -> 
         costs.append((TRANSMIT, meter.cost(load, arrives=False)))
         place.cut(False)
     return costs
-
-
-def _known_work(place: Place, meter: Meter) -> float:
-    found = []
-    for dial in (NO_CRYPTO, Dial(steps=KNOWN_STEPS)):
-        place.use(VANILLA.module, dial)
-        found.append(meter.cost(SHAPES[1].load).instructions)
-    return (found[1] - found[0]) / 2
