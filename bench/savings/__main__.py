@@ -36,8 +36,9 @@ def note(line: str) -> None:
 
 @dataclass
 class Results:
-    """What has been measured so far."""
+    """What has been measured so far, and of which modules."""
 
+    modules: list[str] = field(default_factory=list)
     samples: list[costs.Sample] = field(default_factory=list)
     known_work: list[float] = field(default_factory=list)
     stage_costs: list[stages.StageCost] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Results:
         note(f"{what} {point.goodput_bps / 1e6:6.0f} Mbit/s, {busy} CE")
 
     def text(self) -> list[str]:
-        parts = []
+        parts = [self.modules]
         if self.samples:
             parts += [costs_text(self.samples, self.known_work), implied_text(self.samples)]
         if self.stage_costs:
@@ -140,7 +141,7 @@ def main(kernel: str, parts: tuple[str, ...], boots: int, repeats: int, seconds:
     """Measure and print what the inline module saves."""
     image = ensure_image(kernel, progress=lambda line, done: note(line))
     modules = build_modules(image, note)
-    results = Results()
+    results = Results(modules.names())
     try:
         if "costs" in parts:
             measure_costs(results, image, modules, boots)

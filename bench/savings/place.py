@@ -46,6 +46,13 @@ class Modules:
     def payload(self) -> tuple[tuple[Path, str], ...]:
         return tuple((Path(module.path), _guest_name(module)) for module in (*self.real.values(), *self.dial.values()))
 
+    def names(self) -> list[str]:
+        """A line about each: what it is for, from which source, with which rules."""
+        return [
+            f"{module.variant} for {module.release}, source {module.source_version}, patch {module.patch_hash}"
+            for module in self.real.values()
+        ]
+
 
 def build_modules(image: LabImage, notify: Notify) -> Modules:
     """Build what is missing.  Raises what wgprof.kmod.build raises."""
