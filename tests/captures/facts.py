@@ -10,6 +10,8 @@ from wgprof.agent.btf import BtfError
 from wgprof.agent.plan import Facts
 
 KERNELS = ("6.1", "6.12", "7.2")
+#: The same kernels with the inline variant of the module (kmod/inline).
+INLINE = tuple(f"{kernel}-inline" for kernel in KERNELS)
 
 
 def captured(kernel: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _SERIAL = {"tx": ("tx.work", "tx.send"), "rx": ("rx.napi", "rx.deliver")}
 _PARALLEL = {"tx": ("encrypt.work", "tx.encrypt"), "rx": ("decrypt.work", "rx.decrypt")}
 #: direction -> the whole way of a packet in the inline variant, and its name for people.
 _INLINE = {"tx": ("tx.inline", "inline transmit"), "rx": ("rx.inline", "inline receive")}
-#: A CPU with less than this share of a peer's packets is not one that serves it.
+#: A CPU with less than this share of a peer's work is not one that serves it.
 _LEAST_SHARE = 0.1
 
 
@@ -132,9 +132,9 @@ def _inline(
 
 
 def _cpus_of(steps: pd.DataFrame) -> list[int]:
-    """The CPUs a peer's packets were worked on."""
-    packets = steps.groupby("cpu")["packets"].sum()
-    return [int(str(cpu)) for cpu in packets.index[packets >= _LEAST_SHARE * packets.sum()]]
+    """The CPUs that did a peer's work."""
+    spent = steps.groupby("cpu")["service_ns"].sum()
+    return [int(str(cpu)) for cpu in spent.index[spent >= _LEAST_SHARE * spent.sum()]]
 
 
 def _server(

@@ -47,8 +47,8 @@ def notes(analysis: Analysis) -> list[str]:
     if analysis.variant.is_inline:
         lines.append(
             "Inline: no ring, worker or peer queue lies between the stages. tx.encrypt.wait and rx.decrypt.wait are"
-            " zero by construction, but for segments of one list, which wait for those before them; rx.deliver.wait is the time"
-            " in the cell of a CPU, tx.send.wait that until a list's last segment is encrypted."
+            " zero by construction, but for segments of one list, which wait for those before them; rx.deliver.wait is"
+            " the time in the cell of a CPU, tx.send.wait that until a list's last segment is encrypted."
         )
     if analysis.lab:
         lines.append("Recorded in the lab: absolute speed is the emulator's; counts, orders and ratios are real.")
