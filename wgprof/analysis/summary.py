@@ -9,6 +9,7 @@ from wgprof.analysis import units
 from wgprof.analysis.checks import Check, Overhead
 from wgprof.analysis.conservation import Conservation
 from wgprof.analysis.cores import Core, core_rows
+from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.queues import Queue, queue_rows
@@ -69,6 +70,7 @@ class Analysis:
     checks: list[Check]
     lab: bool
     variant: Variant
+    ends: Ends | None = None  # both ends of tunnels, if it has them
 
     @property
     def failed(self) -> list[Check]:
@@ -111,8 +113,9 @@ def analyse(recording: Tables) -> Analysis:
         *quality.overhead_checks(overhead),
     ]
     waits = wait_rows(journeys, sampling, window)
+    ends = ends_within(recording, journeys)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant)
+    return Analysis(*parts, variant, ends)
 
 
 def _user_hz(manifest: dict[str, object]) -> int:

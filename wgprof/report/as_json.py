@@ -33,6 +33,7 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
             part: [_plain(row) for row in getattr(analysis, part)]
             for part in ("stages", "waits", "queues", "servers", "cores", "journeys", "checks")
         },
+        "ends": _plain(analysis.ends),
         "overhead": _plain(analysis.overhead),
         "manifest": _plain(manifest),
     }

@@ -28,7 +28,7 @@ from wgprof.analysis.summary import DIRECTION_NAMES, Analysis, answer
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
-from wgprof.report import sheets
+from wgprof.report import ends, sheets
 from wgprof.resources import resource_dir
 from wgprof.views import cores, packet_time, pipeline, queues
 
@@ -62,6 +62,7 @@ def render(recording: Tables, analysis: Analysis, title: str) -> str:
         warning=analysis.variant.warning,
         verdict=[clean(line, 1000) for line in answer(analysis)],
         notes=sheets.notes(analysis),
+        ends_lines=ends.lines(analysis.ends) if analysis.ends is not None else [],
         direction_names=DIRECTION_NAMES,
         units=units,
         sheets=_sheets(recording, analysis),
@@ -96,6 +97,7 @@ def _sheets(recording: Tables, analysis: Analysis) -> dict[str, list[sheets.Shee
         "servers": [sheets.servers_sheet(analysis)],
         "queues": [sheets.queues_sheet(analysis)],
         "cores": [sheets.cores_sheet(analysis)],
+        "ends": ends.ends_sheets(analysis.ends) if analysis.ends is not None else [],
         "quality": [sheets.quality_sheet(analysis)],
         "log": [sheets.log_sheet(recording, ("info", "warning", "error"))],
     }
