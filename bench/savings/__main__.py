@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import click
 
@@ -22,9 +24,10 @@ from bench.savings.place import Modules, Place, build_modules, machine_settings
 from bench.savings.table import costs_text, cpus_text, dial_text, implied_text, stages_text
 from wgprof.errors import MachineError
 from wgprof.lab.image import LabImage, ensure_image
-from wgprof.lab.machine import Machine
+from wgprof.lab.machine import EmulatorFailure, Machine
 from wgprof.lab.qemu import MachineSettings
 
+T = TypeVar("T")
 #: What can be measured on its own.
 PARTS = ("costs", "stages", "cpus", "dial")
 RECORDING_S = 12.0
@@ -104,13 +107,24 @@ def measure_stages(results: Results, kernel: str, seconds: float) -> None:
     """Recordings of both modules."""
     for tunnels in stages.TUNNELS:
         for module in stages.MODULES:
-            results.stage_costs += stages.record_costs(kernel, module, tunnels, seconds, note)
+            record = partial(stages.record_costs, kernel, module, tunnels, seconds, note)
+            results.stage_costs += patiently(record)
 
 
 def measure_cpus(results: Results, kernel: str, seconds: float) -> None:
     """Recordings of one tunnel with CPUs in parallel."""
     for module in stages.MODULES:
-        results.stage_cpus += stages.record_cpus(kernel, module, seconds, note)
+        results.stage_cpus += patiently(partial(stages.record_cpus, kernel, module, seconds, note))
+
+
+def patiently(record: Callable[[], list[T]]) -> list[T]:
+    """Record again if the emulator failed, once; then go on without."""
+    for _ in range(2):
+        try:
+            return record()
+        except EmulatorFailure as error:
+            note(f"{error.sentence}: {error.remedy}")
+    return []
 
 
 def measure_dial(results: Results, image: LabImage, modules: Modules, repeats: int, seconds: float) -> None:
