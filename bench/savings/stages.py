@@ -41,11 +41,16 @@ class StageCost:
 
 @dataclass(frozen=True)
 class StageCpus:
-    """How many packets each CPU took through a stage, by CPU number."""
+    """How many packets each CPU took through a stage, by CPU number.
+
+    A sender that the scheduler moves takes its stages along, so the whole recording may show both CPUs where only
+    one at a time was used: `busiest` is the share that the busiest CPU of each interval took.
+    """
 
     module: str
     stage: str
     packets: tuple[int, ...]
+    busiest: float
 
 
 def record_costs(
@@ -85,7 +90,9 @@ def cpus_of(recording: Recording, module: str) -> list[StageCpus]:
     found = []
     for name in _ORDER:
         mine = only(stages, stage=name)
-        found.append(StageCpus(module, name, tuple(total(only(mine, cpu=cpu), "packets") for cpu in cpus)))
+        by_cpu = tuple(total(only(mine, cpu=cpu), "packets") for cpu in cpus)
+        most = mine.groupby(["t_ns", "cpu"])["packets"].sum().groupby("t_ns").max().sum()
+        found.append(StageCpus(module, name, by_cpu, float(most) / max(1, sum(by_cpu))))
     return found
 
 

@@ -146,18 +146,21 @@ def stages_text(costs: list[StageCost], samples: list[Sample]) -> list[str]:
 def cpus_text(cpus: list[StageCpus]) -> list[str]:
     """Which CPUs a single tunnel uses."""
     lines = [
-        "One tunnel, 2 CPUs in parallel: the share of a stage's packets that each CPU took (wgprof's recordings, TCP)."
+        "One tunnel, 2 CPUs in parallel, TCP, wgprof's recordings: the share of a stage's packets that the busiest CPU",
+        "of each 100 ms took, and (in brackets) each CPU's share of the whole recording, in which the sender may move.",
     ]
     rows = []
     for stage in dict.fromkeys(entry.stage for entry in cpus):
-        of_stage = {entry.module: entry.packets for entry in cpus if entry.stage == stage}
-        rows.append([stage, *(_shares(of_stage.get(module, ())) for module in MODULES)])
+        of_stage = {entry.module: entry for entry in cpus if entry.stage == stage}
+        rows.append([stage, *(_shares(of_stage.get(module)) for module in MODULES)])
     return [*lines, *grid(["stage", *MODULES], rows)]
 
 
-def _shares(packets: tuple[int, ...]) -> str:
-    whole = sum(packets)
-    return " / ".join(f"{count / whole:.0%}" for count in packets) + f" of {whole:,}" if whole else "-"
+def _shares(entry: StageCpus | None) -> str:
+    whole = sum(entry.packets) if entry else 0
+    if entry is None or not whole:
+        return "-"
+    return f"{entry.busiest:.0%} (" + " / ".join(f"{count / whole:.0%}" for count in entry.packets) + f" of {whole:,})"
 
 
 def _count(value: float | None) -> str:
