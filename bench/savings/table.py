@@ -116,7 +116,7 @@ def stages_text(costs: list[StageCost], samples: list[Sample]) -> list[str]:
         "Stage by stage: own instructions a packet in wgprof's recordings under -icount, one CPU, TCP, real cipher.",
         "The probes' own cost is inside.  Workers and NAPI: their own share, without the stages they run.",
     ]
-    columns = sorted({(cost.tunnels, -MODULES.index(cost.module), cost.module) for cost in costs})
+    columns = sorted({(cost.tunnels, MODULES.index(cost.module), cost.module) for cost in costs})
     found = {(cost.name, cost.tunnels, cost.module): cost.instructions for cost in costs}
     names = list(dict.fromkeys(cost.name for cost in costs))
     rows = [[name, *(_count(found.get((name, tunnels, module))) for tunnels, _, module in columns)] for name in names]
