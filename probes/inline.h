@@ -423,8 +423,9 @@ INLINE int on_cell_deliver(u64 napi, u64 skb, bool typed)
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
-	u32 place = pending_place(skb);
 	struct pending *packet;
+	volatile u64 *number;
+	u32 place;
 	u64 now;
 
 	if (!state || !inlined || !inlined->poll.start)
@@ -432,6 +433,11 @@ INLINE int on_cell_deliver(u64 napi, u64 skb, bool typed)
 	now = now_ns();
 	if (inlined->cell_deliver.start)
 		finish_cell_delivery(state, inlined, cpu, now);
+	/* The verifier lets nobody calculate with what it knows to be a pointer: out of a map it is a number. */
+	number = &inlined->delivering.skb;
+	*number = skb;
+	skb = *number;
+	place = pending_place(skb);
 	if (pending_at(inlined, place)->skb != skb)
 		place ^= 1;
 	packet = pending_at(inlined, place);

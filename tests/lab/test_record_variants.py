@@ -35,7 +35,9 @@ def assert_exact(document: dict[str, Any]) -> None:
     for name in ("conservation", "interface counters"):
         checks = of(document, name)
         assert checks["ok"] and not checks["fail"] and not checks["unknown"], checks
-    assert {row["value"] for row in of(document, "conservation")["ok"]} == {0}
+    # To the packet; a starved machine may end with packets on their way to delivery, which the check allows for.
+    exact = [row for row in of(document, "conservation")["ok"] if "rx.deliver" not in row["detail"]]
+    assert {row["value"] for row in exact} == {0}
     assert of(document, "losses")["fail"] == []
     assert document["manifest"]["losses"]["total"] == 0
     assert document["manifest"]["probes"]["missing"] == 0
@@ -55,6 +57,11 @@ def test_inline_fills_the_tables_and_has_no_queues(tmp_path: Path) -> None:
     assert_exact(document)
     assert_named(document, "inline")
     assert document["manifest"]["wireguard"]["crypto_permille"] == 0 and not document["warning"]
+    with open_recording(tmp_path / "it.wgprof") as recording:
+        probes = recording.table("probes")
+    mine = probes[probes["point"].str.contains("inline|cell")]
+    assert set(mine["kind"]) == {"fentry", "fexit"}, "no program of the inline path was refused"
+
     assert [row["mode"] for row in document["manifest"]["interfaces"]] == ["inline"] * 2 * TUNNELS
     # No hand-off: waits are zero but for the later segments of a list; no ring or peer queue ever held anything.
     assert {row["queue"] for row in document["queues"]} <= {"tx.staged"}

@@ -104,6 +104,25 @@ def test_what_a_full_cell_dropped_is_allowed_for(inline: InMemory) -> None:
     assert conservation(explained)["rx.decrypt − rx.deliver"] == "ok"
 
 
+def test_packets_in_a_cell_at_the_end_are_allowed_if_a_poll_is_due(inline: InMemory) -> None:
+    """Seen on a machine that the host starved: decrypted in the last moment, polled after the recording."""
+    decrypted = inline.table("stages")
+    mine = decrypted[(decrypted["stage"] == "rx.decrypt") & (decrypted["object"] == FIRST_PEER)]
+    last = int(mine["t_ns"].max())
+    frame = decrypted.copy()
+    values = frame["packets"].to_numpy(copy=True)
+    # All that was decrypted in the last interval is not delivered yet.
+    waiting = int(mine["packets"][mine["t_ns"] == last].sum())
+    values[frame.index[(frame["stage"] == "rx.deliver") & (frame["object"] == FIRST_PEER)][3]] -= waiting
+    frame["packets"] = values
+    short = InMemory({**inline.tables, "stages": frame}, inline.manifest)
+    assert waiting and conservation(short)["rx.decrypt − rx.deliver"] == "fail"
+    poll = {"t_ns": last, "dt_ns": 10**8, "object": DEVICE, "server": "rx.napi", "executions": 1}
+    due, done = (short.with_table("executions", [{**poll, "wakeups": 2, "delayed": delayed}]) for delayed in (1, 2))
+    assert conservation(due)["rx.decrypt − rx.deliver"] == "ok"
+    assert conservation(done)["rx.decrypt − rx.deliver"] == "fail"
+
+
 def test_a_packets_whole_way_is_one_server_that_takes_the_cpus_it_is_spread_over(inline: InMemory) -> None:
     stages = inline.table("stages")
     on_one = stages.assign(cpu=stages["cpu"].where(stages["object"] != FIRST_PEER, 1).astype(stages["cpu"].dtype))

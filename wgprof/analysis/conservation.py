@@ -99,6 +99,8 @@ class Conservation:
         columns = ("handoffs", "packets", "refused_packets", "outside")
         self._arrivals = Totals(recording.table("arrivals"), "queue", columns)
         self._interfaces = recording.table("interfaces")
+        self._polls = only(recording.table("executions"), server="rx.napi")
+        self._decrypted = only(recording.table("stages"), stage=STAGES["rx"][1])
         intervals = recording.table("intervals").sort_values("t_ns")
         edges = intervals.iloc[[0, -1]] if len(intervals) else intervals
         self._edges = [
@@ -132,13 +134,14 @@ class Conservation:
         skew = sum(self._skew(edge, direction, peers) for edge in self._edges)
         # A handshake is tried every 5 s (REKEY_TIMEOUT), with up to two messages for each side.
         handshakes = 2 * max(len(peers), 1) * (math.ceil(self._seconds / 5) + 2)
+        waiting = self._in_cells(peers) if self._inline and direction == "rx" else 0
         return Balance(
             device.label,
             f"interface {direction} packets − {last}",
             counted,
             self._stages.of(last, peers)["packets"],
             skew + dropped,
-            handshakes + skew,
+            handshakes + skew + waiting,
             "it also counts handshakes" + (f"; it dropped {dropped}" if dropped else ""),
         )
 
@@ -177,16 +180,30 @@ class Conservation:
         if self._inline:
             entered += met["outside"] - met["refused_packets"]
             dropped = self._dropped_by(peers) if direction == "rx" else 0
+            late = begin + end + dropped + (self._in_cells(peers) if direction == "rx" else 0)
             why = f"{dropped} were dropped by the interface" if dropped else ""
             return [
                 Balance(label, f"{first} − {crypt}", entered, crypted + ring_refused, begin + end, begin + end, note),
-                Balance(label, f"{crypt} − {last}", handed_on, left, begin + end, begin + end + dropped, why),
+                Balance(label, f"{crypt} − {last}", handed_on, left, begin + end, late, why),
             ]
         return [
             Balance(label, f"{first} − {queue}", entered, met["packets"] - met["outside"], skew, skew, outside),
             Balance(label, f"{queue} − {crypt}", accepted, crypted + ring_refused, begin, end, note),
             Balance(label, f"{crypt} − {last}", handed_on, left, begin, end),
         ]
+
+    def _in_cells(self, peers: Sequence[int]) -> int:
+        """The most packets that can lie in a cell at the end: decrypted since the last poll, while one is due."""
+        most = 0
+        for device in sorted({self._names.things[peer].device for peer in peers}):
+            polls = only(self._polls, object=device)
+            if total(polls, "wakeups") <= total(polls, "delayed"):
+                continue
+            last = int(ints(polls[polls["executions"] > 0], "t_ns").max(initial=0))
+            mine = [peer for peer in peers if self._names.things[peer].device == device]
+            late = self._decrypted[(self._decrypted["t_ns"] >= last) & self._decrypted["object"].isin(mine)]
+            most += total(late, "packets")
+        return most
 
     def _dropped_by(self, peers: Sequence[int]) -> int:
         """What the interfaces of these peers dropped or refused on receive: from a full cell, or not theirs to send."""
