@@ -6,12 +6,16 @@ BIN      := $(VENV)/bin
 DURATION ?= 30
 RECORD   ?=
 
-.PHONY: setup record report test test-fast lint verify lab-test example savings clean help
+.PHONY: setup record report test test-fast lint verify lab-test matrix kmod-soak kmod-leaks bench savings example clean help
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
 	@echo "make test-fast             unit tests and the verifier, under a minute"
 	@echo "make test                  everything, real kernels included"
+	@echo "make matrix                the kernel's own WireGuard test on every module variant and kernel, 40 minutes"
+	@echo "make kmod-soak             100,000 packets each way over a bad link, on every variant; 10 minutes"
+	@echo "make kmod-leaks            load, use and unload every variant 50 times; 15 minutes"
+	@echo "make bench                 what wgprof costs and how fast it drains, beside its peers"
 	@echo "make savings               what the inline module saves, measured in the lab (half an hour)"
 	@echo "make example               regenerate reports/example.html and its recording"
 
@@ -38,6 +42,19 @@ lab-test: setup
 
 test: setup lint
 	@$(BIN)/pytest -q --durations=15 tests
+
+matrix: setup
+	@$(BIN)/python -m tests.lab.kmod.matrix
+
+kmod-soak: setup
+	@$(BIN)/python -m tests.lab.kmod.soak
+
+kmod-leaks: setup
+	@$(BIN)/python -m tests.lab.kmod.leaks
+
+bench: setup
+	@$(BIN)/python -m bench.drain
+	@$(BIN)/python -m bench.overhead
 
 example: setup
 	@$(BIN)/wgprof record --target lab --duration 12 --output reports/example.wgprof.new

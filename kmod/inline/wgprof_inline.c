@@ -127,13 +127,17 @@ static bool wgprof_inline_may_send(struct wg_peer *peer)
 	if (unlikely(depth >= WGPROF_MAX_DEPTH))
 		return false;
 	for (;;) {
-		if (unlikely(!skb_queue_empty_lockless(&peer->staged_packet_queue)))
-			return false;
-		smp_rmb(); /* pairs with the one in wgprof_inline_take_staged() */
-		if (likely(!smp_load_acquire(&peer->wgprof.draining)))
-			return true;
-		if (depth)
-			return false;
+		if (unlikely(!skb_queue_empty_lockless(&peer->staged_packet_queue))) {
+			/* Behind a drain wait, too: senders that kept on staging would never let it end. */
+			if (depth || !READ_ONCE(peer->wgprof.draining))
+				return false;
+		} else {
+			smp_rmb(); /* pairs with the one in wgprof_inline_take_staged() */
+			if (likely(!smp_load_acquire(&peer->wgprof.draining)))
+				return true;
+			if (depth)
+				return false;
+		}
 		while (READ_ONCE(peer->wgprof.draining))
 			cpu_relax();
 	}

@@ -30,7 +30,7 @@ struct wgprof_device {
 	enum wgprof_mode mode;
 	bool switching;			/* from the first held packet to the last that was */
 	struct net_device *napi_dev;	/* owns the cells' NAPI: always softirq, never threaded */
-	struct wgprof_cell __percpu *cells;
+	struct wgprof_cell __percpu *cells;	/* NULL once the device is being removed */
 };
 
 struct wgprof_peer {

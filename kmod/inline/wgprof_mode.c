@@ -237,9 +237,12 @@ static ssize_t mode_store(struct device *device, struct device_attribute *attr, 
 	if (mode < 0)
 		return mode;
 	mutex_lock(&wg->device_update_lock);
-	wgprof_switch(wg, mode);
+	if (wg->wgprof.cells)
+		wgprof_switch(wg, mode);
+	else
+		mode = -ENODEV; /* written while the device is being removed */
 	mutex_unlock(&wg->device_update_lock);
-	return len;
+	return mode < 0 ? mode : len;
 }
 static DEVICE_ATTR_RW(mode);
 
@@ -271,11 +274,18 @@ int wgprof_device_init(struct net_device *dev)
 	return 0;
 }
 
-/* ndo_uninit: the device is down, its sockets are closed, so nothing is received any more. */
+/*
+ * ndo_uninit: the device is down, its sockets are closed, so nothing is
+ * received any more.  But its files in sysfs go only after this, and a write to
+ * `mode` may be under way.
+ */
 void wgprof_device_uninit(struct net_device *dev)
 {
 	struct wg_device *wg = netdev_priv(dev);
 
+	mutex_lock(&wg->device_update_lock);
 	wgprof_cells_destroy(wg->wgprof.cells);
+	wg->wgprof.cells = NULL;
 	wgprof_napi_dev_destroy(wg->wgprof.napi_dev);
+	mutex_unlock(&wg->device_update_lock);
 }

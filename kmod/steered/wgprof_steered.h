@@ -29,6 +29,7 @@ struct wgprof_crypt {
 struct wgprof_device {
 	struct wgprof_cpus __rcu *transmit_cpus;	/* NULL: all, as WireGuard spreads peers */
 	struct wgprof_cpus __rcu *deliver_cpus;		/* NULL: the CPU that decrypted */
+	bool is_gone;					/* being removed; device_update_lock */
 };
 
 struct wgprof_peer {

@@ -44,6 +44,11 @@ static ssize_t wgprof_cpus_store(struct wg_device *wg, struct wgprof_cpus __rcu 
 	if (IS_ERR(new))
 		return PTR_ERR(new);
 	mutex_lock(&wg->device_update_lock);
+	if (wg->wgprof.is_gone) { /* written while the device is being removed */
+		mutex_unlock(&wg->device_update_lock);
+		kfree(new);
+		return -ENODEV;
+	}
 	old = rcu_replace_pointer(*place, new, lockdep_is_held(&wg->device_update_lock));
 	mutex_unlock(&wg->device_update_lock);
 	if (old)
@@ -133,13 +138,19 @@ static void wgprof_cpus_drop(struct wgprof_cpus __rcu **place)
 		kfree_rcu(old, rcu);
 }
 
-/* ndo_uninit: packets may still be on their way, with WireGuard's own choices. */
+/*
+ * ndo_uninit: packets may still be on their way, with WireGuard's own choices.
+ * The files in sysfs go only after this: a late write must not leave a list.
+ */
 void wgprof_device_uninit(struct net_device *dev)
 {
 	struct wg_device *wg = netdev_priv(dev);
 
+	mutex_lock(&wg->device_update_lock);
+	wg->wgprof.is_gone = true;
 	wgprof_cpus_drop(&wg->encrypt_queue.wgprof.cpus);
 	wgprof_cpus_drop(&wg->decrypt_queue.wgprof.cpus);
 	wgprof_cpus_drop(&wg->wgprof.transmit_cpus);
 	wgprof_cpus_drop(&wg->wgprof.deliver_cpus);
+	mutex_unlock(&wg->device_update_lock);
 }

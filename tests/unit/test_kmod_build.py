@@ -16,6 +16,7 @@ from wgprof.kmod.build import BuildError, Module, check_module, extend_makefile,
 from wgprof.kmod.chroot import create_command
 from wgprof.kmod.elf import NotAModule, has_btf, module_info, sections
 from wgprof.kmod.environment import Environment
+from wgprof.kmod.paths import module_dir
 from wgprof.kmod.source import take_selftest, take_source
 from wgprof.kmod.suite import find_suite
 from wgprof.kmod.variant import find_variant
@@ -165,7 +166,7 @@ def test_damaged_or_missing_facts_mean_not_built(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("WGPROF_CACHE", str(tmp_path))
     variant = find_variant("vanilla")
     assert find_built(variant, RELEASE) is None
-    folder = tmp_path / "kmod/modules" / RELEASE / "vanilla"
+    folder = module_dir(RELEASE, "vanilla", variant.patch_hash())
     folder.mkdir(parents=True)
     for text in ("", "[]", '{"variant": "vanilla"}'):
         (folder / "build.json").write_text(text)
@@ -175,7 +176,7 @@ def test_damaged_or_missing_facts_mean_not_built(tmp_path: Path, monkeypatch: py
 def test_module_of_older_rules_counts_as_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WGPROF_CACHE", str(tmp_path))
     variant = find_variant("vanilla")
-    folder = tmp_path / "kmod/modules" / RELEASE / "vanilla"
+    folder = module_dir(RELEASE, "vanilla", variant.patch_hash())
     folder.mkdir(parents=True)
     write_module(folder)
     for patch_hash, usable in ((variant.patch_hash(), True), ("0" * 16, False)):
@@ -185,6 +186,12 @@ def test_module_of_older_rules_counts_as_not_built(tmp_path: Path, monkeypatch: 
         )
         (folder / "build.json").write_text(facts)
         assert isinstance(find_built(variant, RELEASE), Module) is usable
+
+
+def test_builds_of_other_rules_or_another_source_are_kept_apart() -> None:
+    """Two checkouts share the cache; a module made from a folder must not pass for the distribution's."""
+    places = {module_dir(RELEASE, "inline", *rest) for rest in (("a" * 16,), ("b" * 16,), ("a" * 16, "changed"))}
+    assert len(places) == 3
 
 
 def test_chroot_has_security_updates_where_there_are_any() -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
+from tests.support.perf import perf_frames
 from tests.support.simulated import InMemory, Load, gateway
 from tests.support.two_ends import Clock, half, namespaces, only_sent
 from tests.support.two_ends import save as save_half
 from tests.unit.test_report import HOSTILE, hostile, save
+from wgprof.agent.frames import open_frame
 from wgprof.analysis.summary import analyse, verdict
 from wgprof.cli.show import command
 from wgprof.errors import RecordingError, UsageError
 from wgprof.recording.reader import open_recording
+from wgprof.recording.sampled import SampledTables
 from wgprof.report.as_json import as_document
 from wgprof.report.terminal import print_analysis
 from wgprof.resources import resource_dir
@@ -69,6 +73,43 @@ def test_hostile_strings_do_nothing_on_a_terminal(recording: InMemory, text: str
     assert control == set()
     if text.startswith("[bold"):
         assert "[bold" in shown
+
+
+def with_perf(recording: InMemory) -> InMemory:
+    """The recording with a window of perf behind it."""
+    tables = SampledTables()
+    for raw in perf_frames(1):
+        tables.add(open_frame(raw).payload)
+    tables.finish()
+    for name, rows in tables.rows().items():
+        recording = recording.with_table(name, rows)
+    return replace(recording, manifest={**recording.manifest, "perf": tables.manifest()})
+
+
+def test_the_hottest_stacks_follow_when_perf_looked(recording: InMemory) -> None:
+    text = printed(with_perf(recording))
+    places = [
+        text.index(words) for words in ("CPUs:", "Hottest stacks", "perf's counters", "perf kwork", "Quality: does")
+    ]
+    assert places == sorted(places)
+    (hottest,) = (line for line in text.splitlines() if line.startswith("wg_packet_tx_worker"))
+    assert hottest.split() == ["wg_packet_tx_worker", ">", "udp_tunnel_xmit_skb", "kworker", "0,1", "40", "0.040"]
+    assert "instructions per cycle" in text and "not supported" in text
+    assert "Hottest stacks" not in printed(recording), "nothing of it without --stacks"
+
+
+def test_what_perf_could_not_do_is_shown(recording: InMemory) -> None:
+    state = {"part": "stacks", "state": "not installed", "sentence": "no perf here", "remedy": "Install it."}
+    text = printed(replace(recording, manifest={**recording.manifest, "perf": {"parts": [state]}}))
+    assert "perf stacks: no perf here. Install it." in text
+
+
+def test_stacks_cannot_forge_the_screen(recording: InMemory) -> None:
+    bad = with_perf(recording)
+    text = "wg_x\x1b[2J[bold]"
+    stack = {"cpu": 0, "dt_ns": 1, "thread": text, "stack": text, "samples": 9}
+    shown = printed(bad.with_table("stacks", [stack]))
+    assert "\x1b" not in shown and "[bold]" in shown
 
 
 def run(*arguments: object) -> Result:

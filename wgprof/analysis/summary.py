@@ -13,6 +13,7 @@ from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.queues import Queue, queue_rows
+from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
 from wgprof.analysis.stages import Stage, stage_rows
 from wgprof.analysis.tables import DIRECTIONS, STAGES, Tables
@@ -70,6 +71,7 @@ class Analysis:
     checks: list[Check]
     lab: bool
     variant: Variant
+    sampled: Sampled | None  # by perf, if it was asked for
     ends: Ends | None = None  # both ends of tunnels, if it has them
 
     @property
@@ -86,12 +88,12 @@ def analyse(recording: Tables) -> Analysis:
     manifest = recording.manifest
     target = manifest.get("target")
     lab = isinstance(target, dict) and target.get("kind") == "lab"
-    variant = variant_of(manifest)
+    variant, sampled = variant_of(manifest), sampled_of(recording)
     window = active_window(intervals, stages)
     if window is None:
         overhead = quality.overhead_of(recording, 0)
         checks = quality.loss_checks(recording, []) + quality.overhead_checks(overhead)
-        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant)
+        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, sampled)
 
     histograms = recording.table("histograms")
     journeys = join_journeys(recording.table("journeys"))
@@ -115,7 +117,7 @@ def analyse(recording: Tables) -> Analysis:
     waits = wait_rows(journeys, sampling, window)
     ends = ends_within(recording, journeys)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, ends)
+    return Analysis(*parts, variant, sampled, ends)
 
 
 def _user_hz(manifest: dict[str, object]) -> int:

@@ -34,6 +34,7 @@ LAB_ATTEMPTS = 2
 CRYPTO_SHARES = (0.1, 0.6)
 _JSON_VERSION = 1
 _LONGEST_S = 86_400.0
+_LONGEST_STACKS_S = 600.0
 
 
 def _sample(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
@@ -60,6 +61,13 @@ def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     "--sample", default="auto", show_default=True, callback=_sample, help="Journeys: every Nth packet, or auto."
 )
 @click.option("--interval", default="100ms", show_default=True, callback=_interval, help="Length of a counting window.")
+@click.option(
+    "--stacks",
+    type=float,
+    default=0.0,
+    metavar="SECONDS",
+    help="After the recording, have perf sample stacks and counters for so long.",
+)
 @click.option("--kernel", help="Lab: kernel to boot, 6.1, 6.12 or 7.2.")
 @click.option("--tunnels", type=int, help="Lab: number of tunnels.")
 @click.option("--cpus", type=int, help="Lab: number of CPUs of the machine.")
@@ -80,6 +88,7 @@ def command(
     output: Path | None,
     sample: int,
     interval: int,
+    stacks: float,
     as_json: bool,
     **lab_options: object,
 ) -> int:
@@ -99,6 +108,8 @@ def command(
     """
     if not 0 < duration <= _LONGEST_S:
         raise UsageError(f"--duration {duration:g} is not a time to record", "Use seconds, from 0.1 to 86400.")
+    if not (stacks == 0 or 0.1 <= stacks <= _LONGEST_STACKS_S):
+        raise UsageError(f"--stacks {stacks:g} is not a time to sample", "Use seconds, from 0.1 to 600; 0 for none.")
     given = {name: value for name, value in lab_options.items() if value is not None}
     if given and target == "local":
         option = next(iter(given)).replace("_", "-")
@@ -116,7 +127,9 @@ def command(
         notify("The lab's options are ignored: this machine is profiled.")
     out = output or default_name(chosen.name)
     _check_output(out)
-    request = RecordRequest(duration_s=duration, interfaces=interfaces, interval_ms=interval, sample=sample)
+    request = RecordRequest(
+        duration_s=duration, interfaces=interfaces, interval_ms=interval, sample=sample, stacks_s=stacks
+    )
     session, finished = _record(chosen, request, out, notes, notify)
     for message in session.messages:
         notify(f"note: {message}")
@@ -212,6 +225,7 @@ _PHASES = {
     "starting": "Starting",
     "attaching": "Attaching the probes",
     "recording": "Recording",
+    "sampling": "Sampling stacks with perf",
     "finishing": "Finishing the file",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,11 +49,11 @@ def _kernel(environment: Environment) -> bytes:
 
 def _zstd(data: bytes, environment: Environment) -> bytes:
     """Python 3.11 has no zstd: the environment's own tool does it."""
-    packed = environment.root / "tmp" / "kernel.zst"
+    packed = environment.root / "tmp" / f"kernel-{os.getpid()}.zst"
+    unpacked = packed.with_suffix("")
     packed.write_bytes(data)
     # The image has more data behind the compressed stream: the tool complains, but what it wrote is whole.
-    environment.run(["zstd", "-dqf", "/tmp/kernel.zst", "-o", "/tmp/kernel"])  # noqa: S108 - inside the chroot
-    unpacked = environment.root / "tmp" / "kernel"
+    environment.run(["zstd", "-dqf", str(environment.inside(packed)), "-o", str(environment.inside(unpacked))])
     content = unpacked.read_bytes() if unpacked.exists() else b""
     packed.unlink()
     unpacked.unlink(missing_ok=True)

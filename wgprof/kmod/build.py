@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from wgprof.kmod.btf import ensure_btf
 from wgprof.kmod.chroot import Progress
 from wgprof.kmod.elf import has_btf, module_info
 from wgprof.kmod.environment import Environment, chroot_environment, host_environment
-from wgprof.kmod.paths import module_dir
+from wgprof.kmod.paths import cache_dir, module_dir, modules_dir
 from wgprof.kmod.rule import apply_rules
 from wgprof.kmod.source import take_source
 from wgprof.kmod.suite import find_suite
@@ -58,7 +59,8 @@ def build(
         return ready
     if not environment.is_host and os.geteuid():
         raise MachineError("building in a chroot needs root", "Run the same command with sudo.")
-    work = environment.work / f"wgprof-{variant.name}"
+    environment.work.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f"wgprof-{variant.name}-", dir=environment.work))
     try:
         return _build_in(work, variant, environment, progress, source)
     finally:
@@ -67,19 +69,19 @@ def build(
 
 def find_built(variant: Variant, release: str) -> Module | None:
     """The finished module for a kernel, or None if there is none or our rules and files have changed since."""
-    folder = module_dir(release, variant.name)
+    folder = module_dir(release, variant.name, variant.patch_hash())
     try:
         facts = json.loads((folder / FACTS).read_text())
         module = Module(**{**facts, "rules": tuple(facts["rules"]), "path": str(folder / MODULE)})
     except (OSError, ValueError, TypeError, KeyError):
         return None
     current = module.patch_hash == variant.patch_hash() and Path(module.path).is_file()
-    return module if current and not module.source_version.startswith("folder ") else None
+    return module if current else None
 
 
 def built_modules(variant: Variant) -> list[Module]:
     """The finished modules of a variant, whatever the kernel."""
-    releases = module_dir("x", "x").parent.parent
+    releases = cache_dir() / "modules"
     if not releases.is_dir():
         return []
     found = (find_built(variant, path.name) for path in sorted(releases.iterdir()) if path.is_dir())
@@ -100,13 +102,14 @@ def _build_in(
     compile_module(environment, work)
     ensure_btf(environment, work / MODULE)
     check_module(work / MODULE, variant, environment.release)
+    target = module_dir(environment.release, variant.name, variant.patch_hash(), folder.name if folder else "")
     module = Module(
         variant.name,
         environment.release,
         source.version,
         variant.patch_hash(),
         tuple(rules),
-        str(module_dir(environment.release, variant.name) / MODULE),
+        str(target / MODULE),
     )
     _keep(work / MODULE, module)
     return module
@@ -128,7 +131,7 @@ def compile_module(environment: Environment, work: Path) -> None:
     )
     if result.returncode == 0 and (work / MODULE).is_file():
         return
-    log = module_dir(environment.release, "failed").with_suffix(".log")
+    log = modules_dir(environment.release) / "failed.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(result.stdout + result.stderr)
     lines = result.stderr.splitlines()

@@ -11,11 +11,15 @@ from pathlib import Path
 from wgprof.errors import MachineError
 from wgprof.kmod.paths import chroot_dir
 from wgprof.kmod.suite import PACKAGES, Suite
+from wgprof.lab.lock import hold
 
 Progress = Callable[[str], None]
 
 _ARCHIVE = "http://deb.debian.org/debian"
 _SECURITY = "http://security.debian.org/debian-security"
+
+#: A second process waits for the first one's environment.
+CREATE_WAIT_S = 900.0
 
 
 def sources(suite: Suite) -> list[str]:
@@ -54,9 +58,15 @@ def ensure(suite: Suite, progress: Progress) -> Path:
             "a build environment cannot be made without mmdebstrap",
             "sudo apt install mmdebstrap debian-archive-keyring",
         )
+    with hold(root.with_suffix(".lock"), f"the build environment of {suite.name}", CREATE_WAIT_S, progress):
+        if not root.is_dir():  # another process may have made it meanwhile
+            _create(suite, root, progress)
+    return root
+
+
+def _create(suite: Suite, root: Path, progress: Progress) -> None:
     part = root.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    part.parent.mkdir(parents=True, exist_ok=True)
     progress(f"making the build environment of {suite.name} (about a minute)")
     result = subprocess.run(
         create_command(suite, part),
@@ -74,7 +84,6 @@ def ensure(suite: Suite, progress: Progress) -> Path:
             "Check the network and the free space (2 GB), and run it again.",
         )
     part.rename(root)
-    return root
 
 
 def enter(root: Path) -> list[str]:

@@ -14,10 +14,6 @@ from wgprof.kmod.runner import Outcome
 from wgprof.lab.image import LabImage
 from wgprof.lab.machine import Machine
 
-#: The module's name under /payload in the guest.
-GUEST_NAME = "wireguard.ko"
-GUEST_PATH = f"/payload/{GUEST_NAME}"
-
 #: What a module without encryption wants to see on the kernel's command line (kmod/lab).
 LAB_TOKEN = "wgprof.lab=crypto-dial"  # noqa: S105
 
@@ -46,10 +42,10 @@ def build_for(image: LabImage, variant: str, progress: Progress, lab_crypto: boo
 
 def payload(module: Module) -> tuple[Path, str]:
     """The module as an entry of MachineSettings.payload."""
-    return Path(module.path), GUEST_NAME
+    return Path(module.path), f"{module.variant}.ko"
 
 
 def load_in(machine: Machine, module: Module, parameters: str = "") -> None:
     """Load a module that was given to the machine as payload in place of the image's own."""
     depends = module_info(Path(module.path)).get("depends", "")
-    load(LabRunner(machine), GUEST_PATH, depends, take_down=True, parameters=parameters)
+    load(LabRunner(machine), f"/payload/{module.variant}.ko", depends, take_down=True, parameters=parameters)

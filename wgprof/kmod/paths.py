@@ -20,6 +20,16 @@ def chroot_dir(suite: str) -> Path:
     return cache_dir() / "chroots" / suite
 
 
-def module_dir(release: str, name: str) -> Path:
-    """A finished module (wireguard.ko) and what is known about it (build.json)."""
-    return cache_dir() / "modules" / release / name
+def modules_dir(release: str) -> Path:
+    """All that was built for a kernel."""
+    return cache_dir() / "modules" / release
+
+
+def module_dir(release: str, variant: str, patch_hash: str, source: str = "") -> Path:
+    """A finished module (wireguard.ko) and what is known about it (build.json).
+
+    Each state of our rules has its own, so that nobody's module changes while a machine is about to load it;
+    so has each folder (`source`) that WireGuard's files were taken from instead of the package.
+    """
+    name = f"{variant}-{patch_hash}" + (f"-of-{source}" if source else "")
+    return modules_dir(release) / name

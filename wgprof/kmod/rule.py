@@ -69,7 +69,7 @@ def apply_rules(environment: Environment, rules: Iterable[Path], source: Path) -
         rule = parse_rule(path)
         target = source / rule.target
         if not target.is_file():
-            raise RuleError(f"rule {rule.name} does not apply: this source has no {rule.target}", _remedy(source))
+            raise RuleError(f"rule {rule.name} does not apply: this source has no {rule.target}", _remedy(rule))
         before = target.read_text()
         patch = source / path.name
         patch.write_text(path.read_text())
@@ -80,13 +80,13 @@ def apply_rules(environment: Environment, rules: Iterable[Path], source: Path) -
         patch.unlink()
         if result.returncode:
             said = (result.stderr.strip().splitlines() or ["spatch said nothing"])[-1]
-            raise RuleError(f"rule {rule.name} cannot be applied to {rule.target}: {said}", _remedy(source))
+            raise RuleError(f"rule {rule.name} cannot be applied to {rule.target}: {said}", _remedy(rule))
         difference = rule.difference(before, target.read_text())
         if difference:
-            raise RuleError(f"rule {rule.name} does not apply: it {difference} in {rule.target}", _remedy(source))
+            raise RuleError(f"rule {rule.name} does not apply: it {difference} in {rule.target}", _remedy(rule))
         applied.append(rule.name)
     return applied
 
 
-def _remedy(source: Path) -> str:
-    return f"WireGuard has changed there; compare the rule with {source}."
+def _remedy(rule: Rule) -> str:
+    return f"WireGuard has changed there; compare {rule.path} with that source's {rule.target}."

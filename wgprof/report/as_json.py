@@ -35,6 +35,7 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
         },
         "ends": _plain(analysis.ends),
         "overhead": _plain(analysis.overhead),
+        "sampled": _plain(analysis.sampled),
         "manifest": _plain(manifest),
     }
 

@@ -24,10 +24,10 @@ def lines(ends: Ends) -> list[str]:
     for direction in _together(ends):
         whole = direction.split.whole
         if whole.mean_ns is not None:
-            most = max(direction.split.parts, key=lambda part: part.mean_ns or 0)
+            largest = max(direction.split.parts, key=lambda part: part.mean_ns or 0)
             found.append(
-                f"{_way(direction)}: {units.duration(whole.mean_ns)} on average, most of it {most.step}"
-                f" ({units.share(most.share)}){_lost(direction)}."
+                f"{_way(direction)}: {units.duration(whole.mean_ns)} on average, the largest part {largest.step}"
+                f" ({units.share(largest.share)}){_lost(direction)}."
             )
     return found
 

@@ -17,6 +17,7 @@ from wgprof.analysis.names import clean
 from wgprof.analysis.summary import Analysis, verdict
 from wgprof.analysis.tables import Tables
 from wgprof.report import ends, sheets
+from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
 
 _STYLES = {checks.OK: "green", checks.FAIL: "bold red", checks.UNKNOWN: "yellow", "error": "red", "wait": "dim"}
@@ -34,7 +35,7 @@ def print_analysis(analysis: Analysis, recording: Tables, console: Console | Non
     for line in sheets.notes(analysis):
         console.print(Text(line, style="yellow"), soft_wrap=True)
     evidence = [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), sheets.queues_sheet(analysis)]
-    _print_sheets([*evidence, sheets.cores_sheet(analysis)], console)
+    _print_sheets([*evidence, sheets.cores_sheet(analysis), *sampled_sheets(analysis)], console)
     if analysis.ends is not None:
         console.print()
         for line in ends.lines(analysis.ends):

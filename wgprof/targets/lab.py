@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import tempfile
@@ -18,12 +19,22 @@ from wgprof.lab.image import LabImage, ensure_image
 from wgprof.lab.machine import EmulatorFailure, Machine, host_cores
 from wgprof.lab.qemu import MachineSettings, require_qemu
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
-from wgprof.lab.workload import Traffic, check_tunnels, set_up_tunnels, summary, traffic_seconds, workload_named
+from wgprof.lab.workload import (
+    START_S,
+    Traffic,
+    check_tunnels,
+    set_up_tunnels,
+    summary,
+    traffic_seconds,
+    workload_named,
+)
 from wgprof.targets.base import AgentProcess, RecordRequest
 from wgprof.targets.zipapp import build_agent
 
 #: After the last byte is sent iperf3's ends still exchange their results, through a busy tunnel.
 REPORT_S = 15.0
+#: What perf's own start, its reading of symbols and the look at work items may take beside its window.
+SAMPLING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,8 @@ class LabTarget:
         self._sent_at = 0.0
         self._sent_until = 0.0
         self._vcpu_seconds_before = 0.0
+        self._stacks_s = 0.0
+        self._recorded: dict[str, object] | None = None  # results, once perf looks
 
     def start(self, request: RecordRequest) -> AgentProcess:
         """Image, machine, tunnels, agent.  Raises MachineError or UsageError, each with a remedy."""
@@ -67,6 +80,7 @@ class LabTarget:
         check_tunnels(self.settings.tunnels)
         require_qemu()
         self._duration_s = request.duration_s
+        self._stacks_s = request.stacks_s
         image = ensure_image(self.settings.kernel, progress=lambda line, done: self._notify(line))
         module = self._build(image)
         machine = self._boot(image, module)
@@ -94,7 +108,28 @@ class LabTarget:
         self._sent_until = self._sent_at + seconds
         self._traffic.send(seconds)
 
+    def sampling_started(self) -> None:
+        """Send the same traffic again, for perf: the recording's was over when its probes were taken off."""
+        if self.machine is None or self._traffic is None:
+            return
+        self._recorded = self._measured()
+        try:
+            self._traffic.listen()
+            self._traffic.send(self._stacks_s + SAMPLING_S * self.machine.patience)
+        except MachineError as error:
+            self._notify(f"there is no traffic for perf: {error.sentence}")
+        time.sleep(START_S)
+
     def results(self) -> dict[str, object]:
+        """What the recording's traffic achieved, whether or not perf looked afterwards."""
+        if self._recorded is None:
+            return self._measured()
+        if self._traffic is not None:
+            with contextlib.suppress(MachineError):
+                self._traffic.stop()
+        return self._recorded
+
+    def _measured(self) -> dict[str, object]:
         """Goodput at the receivers, and how much host CPU the guest's CPUs used meanwhile.
 
         A machine that died has no goodput, which the result says.
