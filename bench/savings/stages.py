@@ -64,7 +64,7 @@ def record_costs(
 def record_cpus(kernel: str, module: str, seconds: float, notify: Callable[[str], None]) -> list[StageCpus]:
     """Record one tunnel on two CPUs."""
     settings = LabSettings(kernel=kernel, cpus=2, tunnels=1, module=module)
-    return _record(settings, seconds, notify, lambda recording: cpus_of(recording, module))
+    return _record(settings, seconds, notify, lambda recording: cpus_of(recording, module, settings.cpus))
 
 
 def costs_of(recording: Recording, module: str, tunnels: int) -> list[StageCost]:
@@ -83,14 +83,13 @@ def costs_of(recording: Recording, module: str, tunnels: int) -> list[StageCost]
     return found
 
 
-def cpus_of(recording: Recording, module: str) -> list[StageCpus]:
+def cpus_of(recording: Recording, module: str, cpus: int) -> list[StageCpus]:
     """Packets of each stage by CPU."""
     stages = recording.table("stages")
-    cpus = sorted({int(cpu) for cpu in recording.table("cpus")["cpu"]})
     found = []
     for name in _ORDER:
         mine = only(stages, stage=name)
-        by_cpu = tuple(total(only(mine, cpu=cpu), "packets") for cpu in cpus)
+        by_cpu = tuple(total(only(mine, cpu=cpu), "packets") for cpu in range(cpus))
         most = mine.groupby(["t_ns", "cpu"])["packets"].sum().groupby("t_ns").max().sum()
         found.append(StageCpus(module, name, by_cpu, float(most) / max(1, sum(by_cpu))))
     return found

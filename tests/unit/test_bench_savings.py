@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,9 @@ from bench.load import Report
 from bench.savings.compare import RECEIVE, Case, cipher, instructions_of, paired
 from bench.savings.costs import BOTH, TRANSMIT, Sample
 from bench.savings.implied import XEON_2014, Native, parts, ratio_for
+from bench.savings.stages import cpus_of
+from wgprof.recording.reader import Recording
+from wgprof.recording.schema import BY_NAME
 
 
 def report(elapsed_ns: int, soaked: int) -> Report:
@@ -72,3 +76,18 @@ def test_the_ratio_a_gain_needs_gives_that_gain() -> None:
 
 def test_no_ratio_beats_a_cipher_that_takes_half_of_the_time() -> None:
     assert ratio_for(Native("", 10.0, 5.0), 2.0) is None
+
+
+def stage_rows(*rows: tuple[int, int, int]) -> pd.DataFrame:
+    """Rows of tx.encrypt: interval, CPU, packets."""
+    blank = {column.name: "tx.encrypt" if column.name == "stage" else 0 for column in BY_NAME["stages"].columns}
+    return pd.DataFrame([{**blank, "t_ns": at, "cpu": cpu, "packets": packets} for at, cpu, packets in rows])
+
+
+def test_a_sender_that_moves_uses_one_cpu_at_a_time() -> None:
+    recording = Recording.from_tables({}, {"stages": stage_rows((0, 0, 50), (100, 1, 50))})
+    moved = next(entry for entry in cpus_of(recording, "inline", cpus=2) if entry.stage == "tx.encrypt")
+    assert (moved.packets, moved.busiest) == ((50, 50), 1.0)
+    recording = Recording.from_tables({}, {"stages": stage_rows((0, 0, 30), (0, 1, 20), (100, 0, 20), (100, 1, 30))})
+    spread = next(entry for entry in cpus_of(recording, "vanilla", cpus=2) if entry.stage == "tx.encrypt")
+    assert (spread.packets, spread.busiest) == ((50, 50), 0.6)
