@@ -35,9 +35,10 @@ KWORK = """
 def script(*samples: tuple[str, int, tuple[str, ...]]) -> str:
     """perf script's output for (thread, CPU, functions from the outermost on)."""
     text = ""
-    for thread, cpu, stack in samples:
+    for number, (thread, cpu, stack) in enumerate(samples):
+        t_s = 100 + WINDOW_S * number / max(len(samples) - 1, 1)
         lines = [f"\tffffffff {name} ([{'wireguard' if name.startswith('wg_') else 'kernel'}])" for name in stack[::-1]]
-        text += f"{thread} 1234 [{cpu:03d}] \n" + "\n".join(lines) + "\n\n"
+        text += f"{thread} 1234 [{cpu:03d}] {t_s:12.6f}: \n" + "\n".join(lines) + "\n\n"
     return text
 
 

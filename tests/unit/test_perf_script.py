@@ -44,7 +44,10 @@ FUNCTIONS = st.builds(
     Function, NAMES.map(lambda name: f"f_{name}"), st.sampled_from(["wireguard", "kernel.kallsyms", ""])
 )
 THREADS = st.tuples(NAMES, NAMES).map(" ".join) | NAMES
-SAMPLES = st.builds(Sample, THREADS, st.integers(0, 8191), st.lists(FUNCTIONS, min_size=1, max_size=6).map(tuple))
+TIMES = st.none() | st.integers(0, 10**15).map(lambda us: us * 1000)
+SAMPLES = st.builds(
+    Sample, THREADS, st.integers(0, 8191), st.lists(FUNCTIONS, min_size=1, max_size=6).map(tuple), TIMES
+)
 
 
 def printed(samples: list[Sample], alone: bool) -> str:
@@ -56,6 +59,9 @@ def printed(samples: list[Sample], alone: bool) -> str:
             for n, f in enumerate(reversed(sample.stack))
         ]
         head = f"{sample.thread} {number + 1:5d} [{sample.cpu:03d}] "
+        if sample.t_ns is not None:
+            seconds, ns = divmod(sample.t_ns, 10**9)
+            head += f"{seconds:5d}.{ns // 1000:06d}: "
         joint = " " if alone and len(lines) == 1 else "\n\t"
         out.append(head + joint + "\n\t".join(lines) + "\n\n")
     return "".join(out)
@@ -147,6 +153,14 @@ def test_no_sample_is_lost_when_the_stacks_are_too_many(samples: list[Sample], m
     assert sum(row.folded not in (ELSEWHERE, MORE) for row in rows) <= most
     ours = sum(any(f.module == "wireguard" for f in sample.stack) for sample in samples)
     assert sum(row.samples for row in rows if row.folded != ELSEWHERE) == ours
+
+
+def test_the_window_is_from_the_first_sample_to_the_last() -> None:
+    counts = StackCounts()
+    assert counts.length_ns == 0
+    for t_ns in (5_000, 2_000, 9_000, None):
+        counts.add(Sample("t", 0, IN_WIREGUARD, t_ns))
+    assert counts.length_ns == 7_000
 
 
 def test_a_name_cannot_look_like_two_functions() -> None:

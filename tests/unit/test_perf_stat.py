@@ -78,7 +78,9 @@ def test_what_was_printed_is_read_back(counters: list[Counter], pmu: str) -> Non
 def test_a_cpu_of_a_hybrid_machine_counts_in_one_of_its_kinds() -> None:
     text = "CPU3,<not counted>,,cpu_atom/cycles/,0,0.00,,\nCPU3,77,,cpu_core/cycles/,9,50.00,,\n"
     for order in (text.splitlines(), text.splitlines()[::-1]):
-        (counter,) = parse_stat("\n".join(order)).counters
+        found = parse_stat("\n".join(order))
+        (counter,) = found.counters
+        assert found.length_ns == 18, "it had half of the turns"
         assert (counter.event, counter.state, counter.value, counter.running) == ("cycles", COUNTED, 77, 0.5)
 
 

@@ -64,7 +64,7 @@ def record_command(perf: str, event: str, seconds: float) -> List[str]:
 
 
 def script_command(perf: str) -> List[str]:
-    return [perf, "script", "-i", "-", "-F", "comm,tid,cpu,ip,sym,dso"]
+    return [perf, "script", "-i", "-", "-F", "comm,tid,cpu,time,ip,sym,dso"]
 
 
 def kwork_record_command(perf: str, seconds: float, path: str) -> List[str]:

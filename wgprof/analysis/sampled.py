@@ -83,15 +83,20 @@ def sampled_of(recording: Tables) -> Sampled | None:
     if not parts and stacks.empty and counters.empty:
         return None
     hz = perf.get("sample_hz", 0) if isinstance(perf, dict) else 0
-    window_s = max((float(frame["dt_ns"].iloc[0]) / 1e9 for frame in (stacks, counters) if len(frame)), default=0.0)
+    window_s = _length_s(stacks)
     return Sampled(
         window_s,
         total(stacks, "samples"),
         _hot_stacks(stacks, hz * window_s),
-        _counted(counters, window_s),
+        _counted(counters, _length_s(counters)),
         _delays(recording.table("kwork"), recording.table("executions")),
         [_wanting(part) for part in parts or [] if isinstance(part, dict) and part.get("state") != "ok"],
     )
+
+
+def _length_s(frame: pd.DataFrame) -> float:
+    """How long perf looked; the two parts of its window differ a little."""
+    return float(frame["dt_ns"].iloc[0]) / 1e9 if len(frame) else 0.0
 
 
 def _hot_stacks(stacks: pd.DataFrame, samples_a_ce: float) -> list[HotStack]:

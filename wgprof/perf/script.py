@@ -1,9 +1,9 @@
-"""Sampled stacks: the output of `perf script -F comm,tid,cpu,ip,sym,dso`, as it streams in.
+"""Sampled stacks: the output of `perf script -F comm,tid,cpu,time,ip,sym,dso`, as it streams in.
 
-A sample is a line with the thread, the CPU and nothing else, then a line for each function from the
+A sample is a line with the thread, the CPU and the time, then a line for each function from the
 innermost to the outermost, then an empty line:
 
-    ksoftirqd/1 22 [001]
+    ksoftirqd/1 22 [001]  1139.954369:
             ffffffffc0a1b2c3 wg_packet_rx_poll ([wireguard])
             ffffffff821ef691 __napi_poll ([kernel.kallsyms])
 """
@@ -21,6 +21,8 @@ MAX_NAME = 128
 _MAX_LINE = 4096
 #: The thread's number and the CPU; the repetitions are bounded, so that no line takes long to search.
 _HEAD = re.compile(r"\s-?\d{1,10}(?:/\d{1,10})?\s{1,8}\[(\d{1,5})\]")
+#: Seconds of perf's own clock.
+_TIME = re.compile(r"\s*(\d{1,9})\.(\d{1,9}):")
 _HEX = frozenset("0123456789abcdef")
 UNKNOWN = "[unknown]"
 
@@ -40,6 +42,7 @@ class Sample:
     thread: str
     cpu: int
     stack: tuple[Function, ...] = ()
+    t_ns: int | None = None  # of perf's own clock
 
 
 @dataclass
@@ -49,7 +52,7 @@ class ScriptParser:
     skipped: int = 0
     _rest: bytes = b""
     _overlong: bool = False
-    _head: tuple[str, int] | None = None
+    _head: tuple[str, int, int | None] | None = None
     _frames: list[Function] = field(default_factory=list)
 
     def feed(self, data: bytes) -> Iterator[Sample]:
@@ -82,9 +85,11 @@ class ScriptParser:
             self.skipped += 1
             return
         yield from self._finish()
-        self._head = line[: head.start()].strip(), int(head[1])
+        time = _TIME.match(line, head.end())
+        t_ns = int(time[1]) * 1_000_000_000 + int(time[2].ljust(9, "0")) if time else None
+        self._head = line[: head.start()].strip(), int(head[1]), t_ns
         # A sample without a call chain has its one function on the same line.
-        self._add(parse_function(line[head.end() :]))
+        self._add(parse_function(line[time.end() if time else head.end() :]))
 
     def _add(self, function: Function | None) -> None:
         if function is not None and len(self._frames) < MAX_DEPTH:
@@ -92,8 +97,8 @@ class ScriptParser:
 
     def _finish(self) -> Iterator[Sample]:
         if self._head is not None:
-            thread, cpu = self._head
-            yield Sample(thread[:MAX_NAME], cpu, tuple(reversed(self._frames)))
+            thread, cpu, t_ns = self._head
+            yield Sample(thread[:MAX_NAME], cpu, tuple(reversed(self._frames)), t_ns)
         self._head, self._frames = None, []
 
 

@@ -43,12 +43,17 @@ class StackCounts:
     def __init__(self, interfaces: Collection[str] = (), most: int = MAX_STACKS) -> None:
         self.samples = 0
         self.unresolved = 0
+        self._first_ns: int | None = None
+        self._last_ns = 0
         self._napi = tuple(f"napi/{name}-" for name in interfaces)
         self._most = most
         self._counts: Counter[tuple[int, str, str]] = Counter()
 
     def add(self, sample: Sample) -> None:
         self.samples += 1
+        if sample.t_ns is not None:
+            self._first_ns = sample.t_ns if self._first_ns is None else min(self._first_ns, sample.t_ns)
+            self._last_ns = max(self._last_ns, sample.t_ns)
         self.unresolved += not sample.stack or sample.stack[-1].name == UNKNOWN
         key = (sample.cpu, _thread(sample.thread), _folded(sample))
         if not self._is_wireguards(sample):
@@ -63,6 +68,11 @@ class StackCounts:
             or _WORKER.match(sample.thread) is not None
             or (bool(self._napi) and sample.thread.startswith(self._napi))
         )
+
+    @property
+    def length_ns(self) -> int:
+        """From the first sample to the last of any CPU: perf looks for longer than it was asked to."""
+        return 0 if self._first_ns is None else self._last_ns - self._first_ns
 
     def rows(self) -> Iterator[StackCount]:
         """All counts, the most frequent first."""

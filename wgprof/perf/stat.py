@@ -42,6 +42,11 @@ class Counters:
     counters: tuple[Counter, ...]
     skipped: int
 
+    @property
+    def length_ns(self) -> int:
+        """For how long perf counted: a counter that had its turn for a share of it ran for so much less."""
+        return round(max((c.runtime_ns / c.running for c in self.counters if c.running), default=0))
+
 
 def parse_stat(text: str) -> Counters:
     """Read the output of any version's `perf stat -a -A -j` or `-x,`."""

@@ -16,7 +16,7 @@ from wgprof.perf.stacks import StackCounts
 from wgprof.perf.stat import parse_stat
 from wgprof.perf.state import OK, Run, State, classify, without_names
 from wgprof.recording.schema import MAX_CPUS, MAX_STRING
-from wgprof.recording.untrusted import MAX_JSON, Damage, integer, items, mapping, parse_object, text
+from wgprof.recording.untrusted import MAX_INT, MAX_JSON, Damage, integer, items, mapping, parse_object, text
 
 #: The output of stat and kwork is a line for each CPU and event.
 _MAX_TEXT = 16 << 20
@@ -100,14 +100,10 @@ class SampledTables:
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """The rows of the tables."""
-        # A recording that was cut off has a window without an end.
-        when = {
-            "t_ns": self._begin.get("t_ns", 0),
-            "dt_ns": max(self._dt_ns or self._begin.get("seconds", 0) * 1_000_000_000, 1),
-        }
+        counted = parse_stat(self._joined("stat"))
         stacks = [
             {
-                **when,
+                **self._when(self._stacks.length_ns),
                 "cpu": row.cpu,
                 "thread": row.thread,
                 "stack": row.folded[: MAX_STRING // 4],
@@ -116,9 +112,10 @@ class SampledTables:
             for row in self._stacks.rows()
             if row.cpu < MAX_CPUS
         ]
+        names = ("cpu", "event", "state", "value", "runtime_ns")
         counters = [
-            {**when, **{name: getattr(counter, name) for name in ("cpu", "event", "state", "value", "runtime_ns")}}
-            for counter in parse_stat(self._joined("stat")).counters
+            {**self._when(counted.length_ns), **{name: getattr(counter, name) for name in names}}
+            for counter in counted.counters
             if counter.cpu < MAX_CPUS
         ]
         kwork = [
@@ -128,6 +125,12 @@ class SampledTables:
             if row.is_wireguards and row.cpu < MAX_CPUS
         ]  # fmt: skip
         return {"stacks": stacks, "perf_stat": counters, "kwork": kwork}
+
+    def _when(self, length_ns: int) -> dict[str, int]:
+        """The window as perf's own output tells it, else as the agent does, else as it was asked for."""
+        asked_ns = self._begin.get("seconds", 0) * 1_000_000_000
+        whole = min(length_ns or self._dt_ns or asked_ns, MAX_INT)
+        return {"t_ns": self._begin.get("t_ns", 0), "dt_ns": max(whole, 1)}
 
     def _joined(self, part: str) -> str:
         return b"".join(self._text[part]).decode("utf-8", "replace")
