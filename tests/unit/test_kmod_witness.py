@@ -79,6 +79,11 @@ def test_what_the_link_did_is_no_fault(witness: ModuleType, tmp_path: Path) -> N
     )
 
 
+def test_what_came_before_the_capture_is_not_lost(witness: ModuleType, tmp_path: Path) -> None:
+    seen = judge(witness, tmp_path, wire(ALL, first=2), ALL)
+    assert (seen.faults(), seen.lost_on_link) == ([], 0)
+
+
 @pytest.mark.parametrize(
     ("delivered", "fault"),
     [
@@ -129,6 +134,13 @@ slab {0} dentry {0}000
 def test_one_object_a_round_is_a_leak(last: tuple[int, ...], faults: list[str]) -> None:
     output = ROUND.format(5, 3, 900, 20_000, 40) + ROUND.format(50, *last)
     assert parse_leaks(output, 5, 50).faults() == faults
+
+
+def test_an_allocator_that_notes_nothing_proves_nothing() -> None:
+    output = "".join(ROUND.format(at, 3, 900, 20_000, 40).replace("traces", "-") for at in (5, 50))
+    assert parse_leaks(output, 5, 50).faults() == [
+        "the slab allocator does not note who allocates, so nothing can be said"
+    ]
 
 
 def test_the_kernels_log_is_searched_for_trouble_and_nothing_else() -> None:
