@@ -6,7 +6,7 @@ BIN      := $(VENV)/bin
 DURATION ?= 30
 RECORD   ?=
 
-.PHONY: setup record report test test-fast lint verify lab-test matrix kmod-soak kmod-leaks example clean help
+.PHONY: setup record report test test-fast lint verify lab-test matrix kmod-soak kmod-leaks bench savings example clean help
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
@@ -15,6 +15,8 @@ help:
 	@echo "make matrix                the kernel's own WireGuard test on every module variant and kernel, 40 minutes"
 	@echo "make kmod-soak             100,000 packets each way over a bad link, on every variant; 10 minutes"
 	@echo "make kmod-leaks            load, use and unload every variant 50 times; 15 minutes"
+	@echo "make bench                 what wgprof costs and how fast it drains, beside its peers"
+	@echo "make savings               what the inline module saves, measured in the lab (half an hour)"
 	@echo "make example               regenerate reports/example.html and its recording"
 
 setup: $(VENV)/.installed
@@ -50,10 +52,17 @@ kmod-soak: setup
 kmod-leaks: setup
 	@$(BIN)/python -m tests.lab.kmod.leaks
 
+bench: setup
+	@$(BIN)/python -m bench.drain
+	@$(BIN)/python -m bench.overhead
+
 example: setup
 	@$(BIN)/wgprof record --target lab --duration 12 --output reports/example.wgprof.new
 	@mv reports/example.wgprof.new reports/example.wgprof
 	@$(BIN)/wgprof report reports/example.wgprof --output reports/example.html
+
+savings: setup
+	@$(BIN)/python -m bench.savings
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

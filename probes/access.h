@@ -57,6 +57,7 @@ INLINE u32 load32(u64 base, u32 offset, bool typed)
  */
 #define FENTRY1(program, handler) int program(u64 *ctx) { return handler(ctx[0], true); }
 #define FENTRY2(program, handler) int program(u64 *ctx) { return handler(ctx[0], ctx[1], true); }
+#define FENTRY3(program, handler) int program(u64 *ctx) { return handler(ctx[0], ctx[1], ctx[2], true); }
 #define FEXIT(program, handler, n) int program(u64 *ctx) { return handler(ctx[n], true); }
 /* fexit that needs the second argument as well. */
 #define FEXIT_SECOND(program, handler, n) int program(u64 *ctx) { return handler(ctx[1], ctx[n], true); }
@@ -64,14 +65,18 @@ INLINE u32 load32(u64 base, u32 offset, bool typed)
 #if defined(__TARGET_ARCH_arm64) || defined(__aarch64__)
 #define ARG1(ctx) ((ctx)->regs[0])
 #define ARG2(ctx) ((ctx)->regs[1])
+#define ARG3(ctx) ((ctx)->regs[2])
 #define RETVAL(ctx) ((ctx)->regs[0])
 #else
 #define ARG1(ctx) ((ctx)->di)
 #define ARG2(ctx) ((ctx)->si)
+#define ARG3(ctx) ((ctx)->dx)
 #define RETVAL(ctx) ((ctx)->ax)
 #endif
 #define KPROBE1(program, handler) int program(struct pt_regs *ctx) { return handler(ARG1(ctx), false); }
 #define KPROBE2(program, handler) int program(struct pt_regs *ctx) { return handler(ARG1(ctx), ARG2(ctx), false); }
+#define KPROBE3(program, handler) \
+	int program(struct pt_regs *ctx) { return handler(ARG1(ctx), ARG2(ctx), ARG3(ctx), false); }
 #define KRETPROBE(program, handler) int program(struct pt_regs *ctx) { return handler(RETVAL(ctx), false); }
 
 #define TRACEPOINT(program, handler, i) \

@@ -7,7 +7,7 @@
 #ifndef WGPROF_RECEIVE_H
 #define WGPROF_RECEIVE_H
 
-#include "queues.h"
+#include "inline.h"
 
 /* wg_packet_receive(wg, skb): NIC softirq. */
 INLINE int on_receive(u64 device, u64 skb, bool typed)
@@ -104,7 +104,8 @@ INLINE void finish_delivery(struct cpu_state *state, u32 cpu, struct block *bloc
 
 /*
  * wg_socket_endpoint_from_skb(endpoint, skb): the first thing the poll does with a packet that
- * is decrypted and not a replay.  Handshakes call it too, but never inside a poll.
+ * is decrypted and not a replay.  Handshakes call it too, but never inside a poll, nor where a packet
+ * is decrypted inline.
  */
 INLINE int on_deliver(u64 endpoint, u64 skb, bool typed)
 {
@@ -114,6 +115,8 @@ INLINE int on_deliver(u64 endpoint, u64 skb, bool typed)
 	struct block *block;
 	u64 now;
 
+	if (is_inline(cpu, false))
+		return inline_delivery_begins(cpu, skb, typed);
 	if (!state || !state->poll.start)
 		return 0;
 	block = block_of(state->poll_slot, cpu);
@@ -181,9 +184,12 @@ INLINE int on_napi_schedule(u64 napi, bool typed)
 	u32 cpu = bpf_get_smp_processor_id();
 	struct object *object;
 	struct block *block;
+	u64 poll = load64(napi, OFF_NAPI_POLL, typed);
 	u32 slot;
 
-	if (load64(napi, OFF_NAPI_POLL, typed) != ADDR_RX_POLL)
+	if (poll == ADDR_CELL_POLL)
+		return cell_scheduled(cpu, napi);
+	if (poll != ADDR_RX_POLL)
 		return 0;
 	slot = slot_of_peer(napi - OFF_PEER_NAPI, false);
 	object = objects.lookup(&slot);

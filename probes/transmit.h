@@ -6,7 +6,7 @@
 #ifndef WGPROF_TRANSMIT_H
 #define WGPROF_TRANSMIT_H
 
-#include "queues.h"
+#include "inline.h"
 
 /* wg_xmit(skb, dev): runs with softirqs off, so one frame a CPU is enough. */
 INLINE int on_xmit(u64 skb, bool typed)
@@ -103,7 +103,8 @@ INLINE int on_send_done(u64 ret, bool typed)
 		cell->counter[S_BYTES] += state->send_bytes;
 	}
 	count_service(cell, own, on_top);
-	count_moved(state, 1);
+	if (!is_inline(cpu, true))
+		count_moved(state, 1);
 	if (is_sampled(state->send_nonce)) {
 		struct step step = {
 			.end = now, .nonce = state->send_nonce, .service = now - start,

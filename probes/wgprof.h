@@ -6,6 +6,7 @@
 #include "state.h"
 #include "objects.h"
 #include "queues.h"
+#include "inline.h"
 #include "transmit.h"
 #include "receive.h"
 #include "workers.h"

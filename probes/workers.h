@@ -7,7 +7,7 @@
 #ifndef WGPROF_WORKERS_H
 #define WGPROF_WORKERS_H
 
-#include "queues.h"
+#include "inline.h"
 
 BPF_TABLE("hash", u64, u64, queued_at, WORK_ITEMS);	/* work_struct -> time, 0 once it runs */
 
@@ -174,7 +174,7 @@ INLINE int on_tx_worker_done(u64 ret, bool typed)
 
 /*
  * encrypt_packet(skb, keypair, ..) and decrypt_packet(skb, keypair, ..): kworker, preemptible on
- * some kernels, so the frame lives with the worker.
+ * some kernels, so the frame lives with the worker.  Where it is done inline, a worker may lie below.
  */
 INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 {
@@ -184,6 +184,8 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 	struct worker *worker;
 	u64 peer;
 
+	if (is_inline(cpu, encrypt))
+		return inline_crypt_begins(cpu, skb, keypair, encrypt, typed);
 	if (!state)
 		return 0;
 	worker = running_worker(state);
@@ -215,6 +217,8 @@ INLINE int crypt_ends(bool good, bool encrypt)
 	struct cell *cell;
 	u64 own, on_top, now, start;
 
+	if (is_inline(cpu, encrypt))
+		return inline_crypt_ends(cpu, good, encrypt);
 	if (!state)
 		return 0;
 	worker = running_worker(state);

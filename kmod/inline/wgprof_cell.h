@@ -16,6 +16,10 @@ struct wgprof_cell {
 	struct napi_struct napi;
 };
 
+/* Seen by the probes. */
+int wgprof_cell_poll(struct napi_struct *napi, int budget);
+void wgprof_cell_deliver(struct napi_struct *napi, struct sk_buff *skb);
+
 struct wgprof_cell __percpu *wgprof_cells_create(struct net_device *napi_dev);
 void wgprof_cells_destroy(struct wgprof_cell __percpu *cells);
 bool wgprof_cells_idle(struct wgprof_cell __percpu *cells);

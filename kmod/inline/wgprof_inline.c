@@ -67,8 +67,9 @@ unsigned int wgprof_inline_staged_limit(struct wg_peer *peer)
  * Encrypts and sends @packets here and now.  Returns false when there is no
  * usable key; what could not be sent is then still on @packets.  Bottom halves
  * are off, which also makes this an RCU reader: the keypair needs no reference.
+ * Visible, and a function of its own: the probes know by it who encrypts.
  */
-static bool wgprof_inline_send(struct wg_peer *peer, struct sk_buff_head *packets)
+noinline bool wgprof_inline_send(struct wg_peer *peer, struct sk_buff_head *packets)
 {
 	struct sk_buff *first = NULL, **link = &first, *skb;
 	struct noise_keypair *keypair;
@@ -226,9 +227,9 @@ bool wgprof_inline_send_staged(struct wg_peer *peer)
 /*
  * Decrypts and delivers here and now; takes over the references of @skb to its
  * keypair and to @peer.  @at_once: not even from this CPU's cell, for packets
- * of flows that are received on other CPUs.
+ * of flows that are received on other CPUs.  A function of its own for the probes.
  */
-void wgprof_inline_decrypt(struct wg_peer *peer, struct sk_buff *skb, bool at_once)
+noinline void wgprof_inline_decrypt(struct wg_peer *peer, struct sk_buff *skb, bool at_once)
 {
 	struct noise_keypair *keypair = PACKET_CB(skb)->keypair;
 	struct endpoint endpoint;

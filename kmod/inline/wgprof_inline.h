@@ -47,6 +47,7 @@ void wgprof_peer_init(struct wg_peer *peer);
 
 /* Hooks of the data path.  Those that return bool say whether they took the packet(s). */
 bool wgprof_inline_xmit(struct wg_peer *peer, struct sk_buff_head *packets);
+bool wgprof_inline_send(struct wg_peer *peer, struct sk_buff_head *packets);
 bool wgprof_inline_send_staged(struct wg_peer *peer);
 unsigned int wgprof_inline_staged_limit(struct wg_peer *peer);
 bool wgprof_inline_receive(struct wg_peer *peer, struct sk_buff *skb);

@@ -10,6 +10,10 @@ from wgprof.agent.btf import BtfError
 from wgprof.agent.plan import Facts
 
 KERNELS = ("6.1", "6.12", "7.2")
+#: The same kernels with the inline variant of the module (kmod/inline).
+INLINE = tuple(f"{kernel}-inline" for kernel in KERNELS)
+#: Those whose perf has been captured (perf_capture.py makes all).
+PERF_KERNELS = ("6.1", "6.12")
 
 
 def captured(kernel: str) -> dict[str, Any]:
@@ -40,3 +44,10 @@ def captured_facts(kernel: str, **changes: Any) -> Facts:
         "preemptible": values["preemptible"],
     }
     return Facts(**{**facts, **changes})
+
+
+def captured_perf(kernel: str) -> dict[str, Any]:
+    """What perf printed on a real kernel with a busy tunnel; made by perf_capture.py."""
+    values = json.loads((Path(__file__).parent / f"perf-{kernel}.json").read_text())
+    assert isinstance(values, dict)
+    return values

@@ -25,6 +25,7 @@ from wgprof.targets.zipapp import build_agent
 #: Another lab on this machine may be busy with a whole test run.
 LAB_WAIT_S = "900"
 EMULATOR_FAILED = pytest.StashKey[str]()
+FAILED = pytest.StashKey[bool]()
 
 
 def say(line: str) -> None:
@@ -106,9 +107,11 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def gateway(shared_lab: SharedLab, wheels: Path) -> Gateway:
-    """A machine with wgprof installed and a tunnel, shared with other tests."""
-    return shared_lab.gateway(wheels)
+def gateway(request: pytest.FixtureRequest, shared_lab: SharedLab, wheels: Path) -> Iterator[Gateway]:
+    """A machine with wgprof installed and a tunnel, shared with other tests; never with what one that failed left."""
+    yield shared_lab.gateway(wheels)
+    if request.node.stash.get(FAILED, False):
+        shared_lab.free()
 
 
 @pytest.fixture
@@ -125,6 +128,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.failed:
+        item.stash[FAILED] = True
     if call.excinfo is not None and isinstance(call.excinfo.value, EmulatorFailure):
         error = call.excinfo.value
         item.stash[EMULATOR_FAILED] = f"{error.sentence}\n{error.remedy}"
@@ -142,6 +147,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if reason:
         say(f"\n{item.nodeid}: the emulator failed, once more: {reason}")
         del item.stash[EMULATOR_FAILED]
+        del item.stash[FAILED]
         item.session._setupstate.teardown_exact(None)
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for report in reports:

@@ -107,7 +107,16 @@ def test_thirty_seconds_from_a_booting_kernel_to_a_report_that_agrees_with_itsel
     assert document["manifest"]["probes"]["missing"] == 0
     assert document["manifest"]["results"]["received_bytes"] > 10 * MEGABYTE
 
+    ends = document["ends"]
+    assert ends["same_clock"] and len(ends["tunnels"]) == 1
+    seen = [direction["seen"] for direction in ends["directions"]]
+    assert [s["both"] > 1000 for s in seen] == [True, True]
+    assert [s["only_receiver"]["missing"] for s in seen] == [0, 0]
+
     with open_recording(alone / "it.wgprof") as recording:
+        stages = recording.table("stages").groupby("stage", observed=True)["packets"].sum()
+        if stages["tx.send"] == stages["rx.receive"]:  # nothing was lost on the way, so nothing may be called lost
+            assert [s["only_sender"]["missing"] for s in seen] == [0, 0]
         agent_mb = recording.table("intervals")["agent_rss_bytes"].max() / MEGABYTE
     residuals = ", ".join(f"{row['subject']} {100 * row['value']:.1f} %" for row in little["ok"])
     took = f"recorded {DURATION_S} s in {record.seconds:.0f} s, report {report.seconds:.1f} s"

@@ -163,8 +163,9 @@ class Gateway:
 
     def ping(self, count: int, interval: str = "") -> tuple[int, int]:
         """Send that many echo requests through the tunnel; how many were sent and answered."""
-        text = self.machine.run(f"ping -q {interval or '-f'} -c {count} {FAR}", 120).stdout
-        line = next(line for line in text.splitlines() if "transmitted" in line)
+        text = self.machine.run(f"ping -q {interval or '-f'} -c {count} {FAR}", 300).stdout
+        line = next((line for line in text.splitlines() if "transmitted" in line), "")
+        assert line, f"{count} echo requests did not end in time: {text!r}"
         sent, answered = (int(part.split()[0]) for part in line.split(",")[:2])
         return sent, answered
 

@@ -1,4 +1,4 @@
-"""How the agent reads mapped memory: only what changed, and whole records of the ring alone."""
+"""How the agent reads mapped memory: only what changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 
 from wgprof.agent import maps
 from wgprof.agent.kernel import parse_cpu_list
-from wgprof.agent.layout import CELL, CELL_PREFIX, EVENT, EVENT_STRIDE, KINDS
+from wgprof.agent.layout import CELL, CELL_PREFIX, KINDS
 
 
 def memory(size: int) -> tuple[int, mmap.mmap]:
@@ -33,41 +33,6 @@ def test_only_changed_cells_are_given_out() -> None:
     assert blocks.changed([1]) == b"", "nothing happened since"
     struct.pack_into("<6Q", view, at, 5, 500, 0, 0, 1, 6)
     assert blocks.changed([1]), "a call that moved nothing is news as well"
-
-
-def ring(size: int) -> tuple[maps.Ring, memoryview, memoryview, mmap.mmap]:
-    fd, view = memory(2 * maps.PAGE + 2 * size)
-    quads = memoryview(view).cast("Q")
-    return maps.Ring(fd, size), quads[:1], quads[maps.PAGE // 8 : maps.PAGE // 8 + 1], view
-
-
-def put(view: mmap.mmap, position: int, nonce: int, busy: bool = False) -> None:
-    at = 2 * maps.PAGE + position
-    struct.pack_into("<II", view, at, EVENT.size | (1 << 31 if busy else 0), 0)
-    EVENT.pack_into(view, at + 8, 1, nonce, 2, 3, 0, 1, 1, 0, 0)
-
-
-def test_ring_is_drained_in_bulk_and_stops_at_a_record_in_the_making() -> None:
-    reader, consumed, produced, view = ring(maps.PAGE)
-    for i in range(3):
-        put(view, i * EVENT_STRIDE, nonce=i, busy=i == 2)
-    produced[0] = 3 * EVENT_STRIDE
-    assert len(reader.drain()) == 2 * EVENT_STRIDE
-    assert consumed[0] == 2 * EVENT_STRIDE
-    assert reader.drain() == b""
-    put(view, 2 * EVENT_STRIDE, nonce=2)
-    data = reader.drain()
-    assert EVENT.unpack_from(data, 8)[1] == 2
-    assert reader.fill() == 0
-
-
-def test_ring_takes_no_more_than_asked_for() -> None:
-    reader, consumed, produced, view = ring(maps.PAGE)
-    for i in range(10):
-        put(view, i * EVENT_STRIDE, nonce=i)
-    produced[0] = 10 * EVENT_STRIDE
-    assert len(reader.drain(most=3 * EVENT_STRIDE + 7)) == 3 * EVENT_STRIDE
-    assert consumed[0] == 3 * EVENT_STRIDE
 
 
 def test_endpoints() -> None:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.simulated import FIRST_PEER, InMemory, Load, gateway
+from wgprof.analysis.little import Batches, little
 from wgprof.analysis.summary import Analysis, analyse, verdict
 
 TX = Load(rate=4000, crypt_ns=300_000, serial_ns=200_000)
@@ -121,6 +122,22 @@ def test_little_fails_when_the_depth_is_wrong(recording: InMemory) -> None:
     failed = analyse(wrong).failed
     assert {c.subject.split(" ")[0] for c in failed if c.name == "Little's law"} >= {"tx-queue", "rx-queue"}
     assert {c.name for c in failed} == {"Little's law"}
+
+
+def test_little_is_left_open_where_a_few_bursts_make_up_the_queue() -> None:
+    """A burst whose waits were sampled by chance less than others must not read as a broken recording."""
+    seconds = np.ones(30)
+    depth_sum, wait_ns = np.full(30, 40.0), np.full(30, 1e8)
+    burst = [7, 8]
+    depth_sum[burst], wait_ns[burst] = 40_000.0, 9e11
+    samples, accepted, journeys = np.full(30, 400.0), np.full(30, 100.0), np.full(30, 100.0)
+    law = little(Batches(seconds, depth_sum, samples, accepted, wait_ns, journeys), journeys=3000)
+    assert law.residual is not None and law.residual_interval is not None
+    assert abs(law.residual) - law.residual_interval > 0.10
+    assert (law.verdict, "bursts" in law.reason) == ("unknown", True)
+    # The same difference everywhere is a broken recording.
+    steady = Batches(seconds, np.full(30, 4000.0), samples, accepted, np.full(30, 3e10), journeys)
+    assert little(steady, journeys=3000).verdict == "fail"
 
 
 def test_changing_the_sampling_does_not_bias_the_waits(recording: InMemory) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,6 +92,13 @@ def recording(tmp_path: Path) -> Path:
         ("record --target lab --tunnels 0", "the lab cannot make 0 tunnels"),
         ("record --target lab --tunnels 65", "the lab cannot make 65 tunnels"),
         ("record --target lab --cpus 0", "the lab cannot have 0 CPUs"),
+        ("record --target lab --module fast", "there is no module 'fast'"),
+        ("record --target local --module inline", "--module is for the lab"),
+        ("record --target local --lab-crypto 0.3", "--lab-crypto is for the lab"),
+        ("record --target lab --lab-crypto 0.3", "--lab-crypto goes with --module"),
+        ("record --target lab --module inline --lab-crypto 0.09", "--lab-crypto 0.09 is not a share from 0.1 to 0.6"),
+        ("record --target lab --module inline --lab-crypto 30", "--lab-crypto 30 is not a share from 0.1 to 0.6"),
+        ("record --target lab --module inline --lab-crypto nan", "--lab-crypto nan is not a share from 0.1 to 0.6"),
         ("record --target lab -o no/such/folder/x.wgprof", "there is no folder"),
         ("record --target lab -o x.wgprof.part", "x.wgprof.part would be taken for a recording that was cut off"),
         ("record --target lab -o .", "Invalid value for '-o'"),
@@ -215,6 +223,9 @@ def lab_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     monkeypatch.setenv("WGPROF_CACHE", str(cache))
     monkeypatch.setattr(machine, "lab_lock_path", lambda: tmp_path / "lab.lock")
+    # Who holds the lock removes what earlier machines left in this folder; another's running machine is no such thing.
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(kvm, "usable", lambda *_: False)
     directory = image.image_dir(recipe_for(DEFAULT_KERNEL))
     directory.mkdir(parents=True)

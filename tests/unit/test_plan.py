@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.captures.facts import KERNELS, captured, captured_facts
+from tests.captures.facts import INLINE, KERNELS, captured, captured_facts
 from wgprof.agent.plan import PlanError, Resolved, load_plan, parse_kallsyms, parse_traceable, resolve, wanted_symbols
 from wgprof.resources import resource_dir
 
 PLAN = load_plan((resource_dir("probes") / "plan.json").read_text())
-POINTS = {entry["point"] for entry in PLAN["points"]}
+POINTS = {entry["point"] for entry in PLAN["points"] if "only_in" not in entry}
+
+
+INLINE_POINTS = {entry["point"] for entry in PLAN["points"] if entry.get("only_in") == "inline"}
 
 
 def kinds(resolved: Resolved) -> dict[str, str]:
@@ -22,6 +25,39 @@ def test_every_point_has_a_place_on_every_kernel(kernel: str) -> None:
     assert not resolved.missing
     assert set(kinds(resolved)) == POINTS
     assert len({a.program for a in resolved.attachments}) == len(POINTS)
+
+
+@pytest.mark.parametrize("kernel", INLINE)
+def test_the_inline_variants_points_have_a_place_where_it_is_loaded(kernel: str) -> None:
+    resolved = resolve(PLAN, captured_facts(kernel))
+    assert not resolved.missing
+    assert set(kinds(resolved)) == POINTS | INLINE_POINTS
+    assert resolved.defines["INLINE_PATH"] == 1 and resolved.defines["ADDR_CELL_POLL"]
+    assert len({a.program for a in resolved.attachments}) == len(POINTS | INLINE_POINTS)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_points_of_another_variant_are_not_missing(kernel: str) -> None:
+    resolved = resolve(PLAN, captured_facts(kernel))
+    assert not INLINE_POINTS & {m.point for m in resolved.missing}
+    assert resolved.defines["INLINE_PATH"] == 0 and resolved.defines["ADDR_CELL_POLL"] == 0
+
+
+def test_a_point_of_the_loaded_variant_that_cannot_be_traced_is_missing() -> None:
+    facts = captured_facts("6.12-inline")
+    assert facts.traceable is not None
+    rest = frozenset(pair for pair in facts.traceable if pair[0] != "wgprof_cell_poll")
+    missing = resolve(PLAN, captured_facts("6.12-inline", traceable=rest)).missing
+    assert {m.point for m in missing} == {"cell.poll start", "cell.poll end"}
+
+
+def test_a_function_of_that_name_elsewhere_is_not_the_variant() -> None:
+    places = {
+        n: ((a, "othervpn"),) for n, ((a, _), *_rest) in captured_facts("6.12-inline").symbols.items() if "wgprof" in n
+    }
+    symbols = {**captured_facts("6.12").symbols, **places}
+    resolved = resolve(PLAN, captured_facts("6.12", symbols=symbols))
+    assert places and not resolved.missing and resolved.defines["INLINE_PATH"] == 0
 
 
 def test_old_bcc_gets_kprobes_new_bcc_gets_fentry() -> None:

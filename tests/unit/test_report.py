@@ -16,6 +16,7 @@ from tests.support.simulated import InMemory, Load, gateway
 from wgprof.analysis.summary import analyse
 from wgprof.cli.report import command
 from wgprof.errors import RecordingError, WgprofError
+from wgprof.recording.reader import open_recording
 from wgprof.recording.schema import BY_NAME
 from wgprof.recording.writer import write_recording
 from wgprof.report.page import embedded_json, render
@@ -223,3 +224,14 @@ def test_command_on_what_is_no_recording(tmp_path: Path) -> None:
     (tmp_path / "x.wgprof").write_text("hello")
     result = CliRunner().invoke(command, [str(tmp_path / "x.wgprof")])
     assert isinstance(result.exception, RecordingError)
+
+
+def test_a_recording_of_both_ends_has_their_delay_in_the_report() -> None:
+    example = open_recording(Path(str(resource_dir("reports"))) / "example.wgprof")
+    page = Page(render(example, analyse(example), "example"))
+    assert "One-way delay, end to end: A → B" in page.text
+    assert "the offset is 0, exactly" in page.text
+
+
+def test_without_both_ends_there_is_no_such_section(page: tuple[str, Page]) -> None:
+    assert "One-way delay" not in page[1].text

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.documents import START_NS
 from tests.support.frames import synthetic_frames
+from tests.support.perf import perf_frames
 from wgprof.agent.frames import Kind, encode_json, kind_of, read_raw
 from wgprof.errors import MachineError, WgprofError
 from wgprof.recording.finish import Finished
@@ -64,7 +65,7 @@ class Scripted:
         self._script = script
         self._words = words
         self._ends: list[IO[bytes]] = []
-        self.began = self.closed = 0
+        self.began = self.sampled = self.closed = 0
         self._thread: threading.Thread | None = None
 
     def start(self, request: RecordRequest) -> AgentProcess:
@@ -85,6 +86,9 @@ class Scripted:
 
     def recording_started(self) -> None:
         self.began += 1
+
+    def sampling_started(self) -> None:
+        self.sampled += 1
 
     def results(self) -> dict[str, object]:
         return {"goodput_bps": 7}
@@ -127,6 +131,24 @@ def test_a_recording_runs_through_its_phases(tmp_path: Path) -> None:
     manifest = open_recording(finished.path).manifest
     assert manifest["results"] == {"goodput_bps": 7}
     assert manifest["target"] == {"kind": "scripted"}
+
+
+def test_perf_has_a_phase_of_its_own_behind_the_recording(tmp_path: Path) -> None:
+    phases: list[str] = []
+    heard: list[bytes] = []
+    begin, *rest = perf_frames(START_NS)
+
+    def script(agent: Agent) -> None:
+        agent.say(*BODY, begin)
+        heard.append(agent.hear())
+        agent.say(*rest, FRAMES[-1])
+
+    session, target = make(tmp_path, script, seen=phases.append)
+    finished = session.run()
+    assert heard == [b'{"go": true}\n'], "once the target has seen to the traffic"
+    assert list(dict.fromkeys(phases)) == ["starting", "attaching", "recording", "sampling", "finishing"]
+    assert (target.began, target.sampled) == (1, 1)
+    assert open_recording(finished.path).table("stacks")["samples"].sum() == 160
 
 
 def test_what_the_agent_warns_of_is_told_with_its_time(tmp_path: Path) -> None:

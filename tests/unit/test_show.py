@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
+from tests.support.perf import perf_frames
 from tests.support.simulated import InMemory, Load, gateway
+from tests.support.two_ends import Clock, half, namespaces, only_sent
+from tests.support.two_ends import save as save_half
 from tests.unit.test_report import HOSTILE, hostile, save
+from wgprof.agent.frames import open_frame
 from wgprof.analysis.summary import analyse, verdict
 from wgprof.cli.show import command
-from wgprof.errors import RecordingError
+from wgprof.errors import RecordingError, UsageError
+from wgprof.recording.reader import open_recording
+from wgprof.recording.sampled import SampledTables
 from wgprof.report.as_json import as_document
 from wgprof.report.terminal import print_analysis
+from wgprof.resources import resource_dir
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +75,43 @@ def test_hostile_strings_do_nothing_on_a_terminal(recording: InMemory, text: str
         assert "[bold" in shown
 
 
+def with_perf(recording: InMemory) -> InMemory:
+    """The recording with a window of perf behind it."""
+    tables = SampledTables()
+    for raw in perf_frames(1):
+        tables.add(open_frame(raw).payload)
+    tables.finish()
+    for name, rows in tables.rows().items():
+        recording = recording.with_table(name, rows)
+    return replace(recording, manifest={**recording.manifest, "perf": tables.manifest()})
+
+
+def test_the_hottest_stacks_follow_when_perf_looked(recording: InMemory) -> None:
+    text = printed(with_perf(recording))
+    places = [
+        text.index(words) for words in ("CPUs:", "Hottest stacks", "perf's counters", "perf kwork", "Quality: does")
+    ]
+    assert places == sorted(places)
+    (hottest,) = (line for line in text.splitlines() if line.startswith("wg_packet_tx_worker"))
+    assert hottest.split() == ["wg_packet_tx_worker", ">", "udp_tunnel_xmit_skb", "kworker", "0,1", "40", "0.040"]
+    assert "instructions per cycle" in text and "not supported" in text
+    assert "Hottest stacks" not in printed(recording), "nothing of it without --stacks"
+
+
+def test_what_perf_could_not_do_is_shown(recording: InMemory) -> None:
+    state = {"part": "stacks", "state": "not installed", "sentence": "no perf here", "remedy": "Install it."}
+    text = printed(replace(recording, manifest={**recording.manifest, "perf": {"parts": [state]}}))
+    assert "perf stacks: no perf here. Install it." in text
+
+
+def test_stacks_cannot_forge_the_screen(recording: InMemory) -> None:
+    bad = with_perf(recording)
+    text = "wg_x\x1b[2J[bold]"
+    stack = {"cpu": 0, "dt_ns": 1, "thread": text, "stack": text, "samples": 9}
+    shown = printed(bad.with_table("stacks", [stack]))
+    assert "\x1b" not in shown and "[bold]" in shown
+
+
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
@@ -110,3 +155,61 @@ def test_what_is_no_recording_is_one_sentence(tmp_path: Path, content: bytes | N
     result = run(file)
     assert isinstance(result.exception, RecordingError)
     assert "\n" not in result.exception.sentence
+
+
+def both_ends(tmp_path: Path) -> tuple[Path, Path]:
+    """The halves of the example recording, the second on a clock 3200 s ahead."""
+    whole = open_recording(Path(str(resource_dir("reports"))) / "example.wgprof")
+    left, right = namespaces(whole)
+    ahead = Clock(3_200_000_000_000, 40e-6, whole.manifest["clock"]["start_ns"])
+    return (
+        save_half(half(whole, left, Clock()), tmp_path / "a.wgprof"),
+        save_half(half(whole, right, ahead), tmp_path / "b.wgprof"),
+    )
+
+
+def test_the_other_end_adds_the_one_way_delay(tmp_path: Path) -> None:
+    first, second = both_ends(tmp_path)
+    assert "One-way delay" not in run(first).output
+    result = run(first, "--end", second)
+    assert result.exit_code == 0
+    for words in (
+        "One-way delay, end to end: A → B",
+        "One-way delay, end to end: B → A",
+        "3,200.0002",
+        "half the least",
+    ):
+        assert words in result.output
+    document = json.loads(run(first, "--end", second, "--json").output)
+    assert json.loads(run(first, "--json").output)["ends"] is None
+    ends = document["ends"]
+    assert (ends["first"], ends["second"], ends["same_clock"]) == ("a.wgprof", "b.wgprof", False)
+    assert abs(ends["windows"][0]["offset_ns"] - 3_200_000_222_000) < 10_000
+    forth = ends["directions"][0]
+    assert [part["step"] for part in forth["split"]["parts"]][4:7] == ["tx.send", "network", "rx.receive"]
+    assert forth["seen"]["loss"] == 0
+
+
+def test_recordings_of_other_tunnels_are_one_sentence(recording: InMemory, tmp_path: Path) -> None:
+    first, _ = both_ends(tmp_path)
+    stranger = save(recording, tmp_path / "c.wgprof")
+    result = run(first, "--end", stranger)
+    assert isinstance(result.exception, RecordingError)
+    assert "no sampled packet of a tunnel in common" in result.exception.sentence
+    assert "at the same time" in result.exception.remedy
+
+
+def test_recordings_of_other_times_say_how_far_apart(tmp_path: Path) -> None:
+    first, second = both_ends(tmp_path)
+    later = open_recording(second)
+    later.manifest["clock"]["start_unix_ns"] += 3_600_000_000_000
+    save_half(only_sent(only_sent(later, True), False), tmp_path / "later.wgprof")
+    result = run(first, "--end", tmp_path / "later.wgprof")
+    assert isinstance(result.exception, RecordingError)
+    assert "made 3,588 s apart" in result.exception.sentence
+
+
+def test_one_recording_is_not_both_ends(tmp_path: Path) -> None:
+    first, _ = both_ends(tmp_path)
+    result = run(first, "--end", first)
+    assert isinstance(result.exception, UsageError)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.captures.facts import KERNELS
+from tests.captures.facts import INLINE, KERNELS
 from wgprof.targets.local import python_with_bcc
 
 HERE = Path(__file__).parent
@@ -45,7 +45,14 @@ def test_kprobe_programs_pass_the_verifier(kernel: str) -> None:
     assert not refused
 
 
-@pytest.mark.parametrize("kernel", ("6.12", "7.2"))
+@pytest.mark.parametrize("kernel", INLINE)
+def test_kprobe_programs_of_the_inline_variant_pass_the_verifier(kernel: str) -> None:
+    programs = verify(kernel, "--kprobes")
+    assert len(programs) == 34
+    assert not {name: row["error"] for name, row in programs.items() if row["error"]}
+
+
+@pytest.mark.parametrize("kernel", ("6.12", "7.2", "6.12-inline"))
 def test_fentry_programs_compile(kernel: str) -> None:
     programs = verify(kernel)
     assert {"fentry", "fexit", "tracepoint", "perf"} <= {row["kind"] for row in programs.values()}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional
 
-from wgprof.agent import kernel, netns
+from wgprof.agent import kernel, netns, perf
 from wgprof.agent.btf import BtfError
 from wgprof.agent.plan import Facts, PlanError, resolve
 
@@ -27,7 +28,7 @@ def examine(plan: Dict[str, Any], bcc_remedy: str) -> List[Dict[str, str]]:
     bcc = _bcc(bcc_remedy)
     findings = [_privilege(), bcc, _btf(), _module(), _module_btf()]
     facts = _facts(plan, bcc.found if bcc.state == OK else "0")
-    findings += [_attaching(facts), _plan(plan, facts), _jit(), _interfaces()]
+    findings += [_attaching(facts), _plan(plan, facts), _jit(), _perf(), _interfaces()]
     return [asdict(finding) for finding in findings]
 
 
@@ -114,12 +115,12 @@ def _attaching(facts: Optional[Facts]) -> Finding:
 def _plan(plan: Dict[str, Any], facts: Optional[Facts]) -> Finding:
     name = "probe points"
     if facts is None:
-        return Finding(name, UNKNOWN, f"{len(plan['points'])} in the plan; not resolved for want of the above")
+        return Finding(name, UNKNOWN, f"not resolved for want of the above; the plan has {len(plan['points'])}")
     try:
         resolved = resolve(plan, facts)
     except PlanError as error:
         return Finding(name, MISSING, str(error), "no probe can be attached", "Please report this kernel.")
-    count = f"{len(resolved.attachments)} of {len(plan['points'])}"
+    count = f"{len(resolved.attachments)} of {len(resolved.attachments) + len(resolved.missing)}"
     if not resolved.missing:
         return Finding(name, OK, count)
     return Finding(
@@ -142,6 +143,24 @@ def _jit() -> Finding:
             "sysctl net.core.bpf_jit_enable=1",
         )
     return Finding("BPF compiler", OK if value else UNKNOWN, f"net.core.bpf_jit_enable={value or 'unreadable'}")
+
+
+def _perf() -> Finding:
+    tool = shutil.which("perf")
+    version = perf.ask(tool, "--version") if tool else None
+    if tool is None or version is None or version.returncode:
+        return Finding(
+            "perf",
+            DEGRADED,
+            "not installed" if tool is None else "does not run with this kernel",
+            "--stacks records nothing",
+            "Install it: apt install linux-perf (Debian), linux-tools-$(uname -r) (Ubuntu), perf (Fedora).",
+        )
+    found = version.stdout.strip()
+    if os.geteuid() == 0:  # others may not look
+        counted = perf.sampling_event(tool) == "cycles"
+        found += ", hardware counters" if counted else ", no hardware counters: samples by the clock"
+    return Finding("perf", OK, found)
 
 
 def _interfaces() -> Finding:

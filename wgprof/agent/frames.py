@@ -23,7 +23,7 @@ import json
 import struct
 import zlib
 from enum import IntEnum
-from typing import IO, Any, Dict, Iterator, NamedTuple, Optional
+from typing import IO, Any, Dict, Iterator, NamedTuple, Optional, Tuple, Union
 
 MAGIC = b"WGPF"
 PROTOCOL_VERSION = 1
@@ -45,6 +45,7 @@ class Kind(IntEnum):
     LOG = 4  # JSON: {"t_ns", "level", "message", "topic"}
     END = 5  # JSON: totals, losses, probe statistics, and why the recording ended
     REQUEST = 6  # JSON: what was asked; written by the recorder, first in a .part
+    PERF = 7  # JSON + text: what the perf tool printed in its own window, in pieces
 
 
 class Frame(NamedTuple):
@@ -71,18 +72,27 @@ class ProtocolMismatch(FrameError):
     """A frame of another protocol version."""
 
 
-def encode(kind: Kind, sequence: int, payload: bytes, compress: bool = False) -> bytes:
+#: What can be a payload without being copied first.
+Payload = Union[bytes, memoryview]
+
+
+def encode(kind: Kind, sequence: int, payload: Payload, compress: bool = False) -> bytes:
     """One frame as bytes."""
+    return b"".join(encode_parts(kind, sequence, payload, compress))
+
+
+def encode_parts(kind: Kind, sequence: int, payload: Payload, compress: bool = False) -> Tuple[bytes, Payload]:
+    """One frame as its header and its payload, which is the one given unless it was compressed."""
     flags = 0
     if compress and len(payload) >= COMPRESS_FROM:
         payload = zlib.compress(payload, 1)
         flags = FLAG_ZLIB
     header = HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, flags, sequence, len(payload), 0, 0)
     crc = _checksum(header, payload).to_bytes(4, "little")
-    return header[:_CRC_AT] + crc + header[_CRC_AT + 4 :] + payload
+    return header[:_CRC_AT] + crc + header[_CRC_AT + 4 :], payload
 
 
-def _checksum(header: bytes, payload: bytes) -> int:
+def _checksum(header: bytes, payload: Payload) -> int:
     blank = header[:_CRC_AT] + bytes(4) + header[_CRC_AT + 4 :]
     return zlib.crc32(payload, zlib.crc32(blank))
 

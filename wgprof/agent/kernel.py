@@ -166,12 +166,25 @@ def describe_machine() -> Dict[str, Any]:
 
 
 def describe_wireguard() -> Dict[str, Any]:
+    """The loaded module; one of ours says itself which variant it is (kmod/common, kmod/lab)."""
     base = "/sys/module/wireguard"
+
+    def said(name: str) -> str:
+        return read_text(f"{base}/parameters/wgprof_{name}").strip()
+
+    def number(name: str) -> int:
+        return int(said(name)) if said(name).isdigit() else 0
+
     return {
         "loaded": os.path.isdir(base),
         "version": read_text(base + "/version").strip(),
         "srcversion": read_text(base + "/srcversion").strip(),
-        "variant": read_text(base + "/parameters/wgprof_variant").strip() or "distribution",
+        "variant": said("variant") or "distribution",
+        "patch_hash": said("patch"),
+        "source_version": said("source"),
+        "crypto_permille": number("crypto_permille"),
+        "crypto_ns": number("crypto_ns"),
+        "crypto_steps": number("crypto_steps"),
         "has_btf": os.path.exists("/sys/kernel/btf/wireguard"),
     }
 

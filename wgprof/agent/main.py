@@ -18,7 +18,8 @@ from wgprof.agent.btf import BtfError
 from wgprof.agent.frames import Kind
 from wgprof.agent.maps import BLOCK_BYTES
 from wgprof.agent.plan import PlanError, load_plan
-from wgprof.agent.recorder import Recorder, Stream, hello
+from wgprof.agent.recorder import Recorder, hello
+from wgprof.agent.stream import Stream
 
 EXIT_MACHINE = 3
 EXIT_USAGE = 2
@@ -99,7 +100,7 @@ def check_machine(request: Dict[str, Any]) -> "tuple[str, List[netns.Interface]]
 def record(request: Dict[str, Any]) -> int:
     """Records as asked; frames go to stdout."""
     # Nothing else may write into the frames.
-    out = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
+    out = os.dup(1)
     os.dup2(2, 1)
     stream = Stream(out, bool(request.get("compress")))
     try:

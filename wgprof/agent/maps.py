@@ -18,9 +18,10 @@ _CELL_QUADS = CELL.size // 8
 OBJECT = struct.Struct("<6Q4I16s32s28sI")
 _OBJECT_KIND = 48
 OBJECT_DEVICE, OBJECT_PEER, OBJECT_GONE = 1, 2, 3
-#: struct control: sample_every, filter_names, top_slot, clock_cursor, reserved, names
-CONTROL = struct.Struct("<Q4I128s")
+#: struct control: sample_every, filter_names, top_slot, clock_cursor, reserved, names, clock_period_ns, clock_ns
+CONTROL = struct.Struct("<Q4I128sQQ")
 _CONTROL_NAMES = 24
+_CONTROL_CLOCK_PERIOD = 152
 NAME_SIZE = 16
 MAX_NAMES = 8
 
@@ -39,6 +40,9 @@ STAGES = 6
 _SERVERS = 4
 _TELLTALES = ((5, 4),) * STAGES + ((0, 5),) * _SERVERS + ((0, 0),) * (KINDS - STAGES - _SERVERS - 1) + ((0, 2),)
 
+#: A record is flagged in the top byte of its first word: 0x80 while it is being written
+#: (BPF_RINGBUF_BUSY_BIT), 0x40 if it was taken back (BPF_RINGBUF_DISCARD_BIT).
+_RING_FLAGS_AT = 3
 _RING_BUSY = 0x80
 
 
@@ -54,6 +58,11 @@ class Control:
         self._map[_CONTROL_NAMES : _CONTROL_NAMES + len(names)] = names
         # The number last: until then all interfaces are wanted.
         self._map[8:12] = struct.pack("<I", min(len(interfaces), MAX_NAMES))
+
+    def clock_hz(self, hz: int) -> None:
+        """How often queue depths are looked at."""
+        at = _CONTROL_CLOCK_PERIOD
+        self._map[at : at + 8] = struct.pack("<Q", 1_000_000_000 // hz)
 
     def sample_every(self, n: int) -> None:
         """Journeys: every nth nonce; 0 for none."""
@@ -176,36 +185,39 @@ class States:
 
 
 class Ring:
-    """The ring buffer of journey events, drained in bulk.
+    """The ring buffer of journey events, taken in stretches of the mapped memory itself.
 
-    All records have one size, so a whole stretch is copied at once, ring headers included; the
-    reader of the recording takes it apart.  A record that is still being written ends the stretch.
+    All records have one size, so a whole stretch goes out at once, ring headers included; the reader
+    of the recording takes it apart.  A record that is still being written ends the stretch.
     """
 
+    #: So much is looked at in one go: it still lies in the cache when it is written out, and the
+    #: program gets its room back before the ring is full.
+    STRETCH = 1 << 18
+
     def __init__(self, fd: int, size: int) -> None:
-        self._size = size
+        self.size = size
         self._consumer = mmap.mmap(fd, PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         # The data is mapped twice in a row, so that a stretch never has to be put together.
         self._producer = mmap.mmap(fd, PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=PAGE)
         self._consumed = memoryview(self._consumer).cast("Q")
-        self._produced = memoryview(self._producer).cast("Q")
+        self._records = memoryview(self._producer)
+        self._produced = self._records.cast("Q")
 
     def fill(self) -> int:
         """Bytes waiting."""
         return self._produced[0] - self._consumed[0]
 
-    def drain(self, most: int = 8 << 20) -> bytes:
-        """Up to `most` bytes of finished records."""
+    def look(self, most: int = STRETCH) -> memoryview:
+        """Up to `most` bytes of finished records, where they lie; they stay there until `release`."""
         position = self._consumed[0]
         length = min(self._produced[0] - position, most // EVENT_STRIDE * EVENT_STRIDE)
-        if not length:
-            return b""
-        start = PAGE + position % self._size
-        data = self._producer[start : start + length]
-        # The top byte of each record's first word holds its busy bit.
-        tops = data[3::EVENT_STRIDE]
-        busy = next((i for i, top in enumerate(tops) if top & _RING_BUSY), None) if max(tops) >= _RING_BUSY else None
-        if busy is not None:
-            data = data[: busy * EVENT_STRIDE]
-        self._consumed[0] = position + len(data)
-        return data
+        start = PAGE + position % self.size
+        flags = self._producer[start + _RING_FLAGS_AT : start + length : EVENT_STRIDE]
+        if not flags.isascii():  # one C loop, where a search in Python would cost more than the writing
+            length = EVENT_STRIDE * next(i for i, flag in enumerate(flags) if flag & _RING_BUSY)
+        return self._records[start : start + length]
+
+    def release(self, length: int) -> None:
+        """Gives the program `length` bytes of room back: those that `look` gave and that have been used."""
+        self._consumed[0] += length

@@ -95,6 +95,21 @@ def wireguard_interfaces() -> List[Interface]:
     return found
 
 
+#: sysfs shows the interfaces of the namespace it was mounted in: one is mounted for the question.
+_MODES = "mount -t sysfs sysfs /sys && cd /sys/class/net && grep -s . */wgprof/mode /dev/null"
+
+
+def modes(namespace: Namespace) -> Dict[str, str]:
+    """What the inline variant says of the interfaces of a namespace: inline or queued; empty with any other module."""
+    command = ["nsenter", f"--net={namespace.path}", "unshare", "--mount", "sh", "-c", _MODES]
+    try:
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:
+        return {}
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    return {line.partition("/")[0]: line.rpartition(":")[2] for line in lines}
+
+
 def _peers(interface: str) -> int:
     wg = shutil.which("wg")
     if wg is None:

@@ -2,7 +2,8 @@
 
 The plan is `probes/plan.json`; the facts come from kallsyms, available_filter_functions, BTF and
 what the installed bcc can do.  A point that cannot be attached is named with its reason, and with
-the tables that suffer; it never stops the rest.
+the tables that suffer; it never stops the rest.  A point that exists in one variant of the module
+alone is left out where that variant is not what is loaded.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
     """
     resolved = Resolved(defines=_defines(plan, facts))
     for entry in plan["points"]:
+        if not _exists(plan, entry, facts):
+            continue
         module = entry.get("module", plan["module"])
         affects = "; ".join(entry["affects"])
         hidden = [name for name in entry.get("addresses", ()) if not resolved.defines[name]]
@@ -135,6 +138,13 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
     return resolved
 
 
+def _exists(plan: Dict[str, Any], entry: Dict[str, Any], facts: Facts) -> bool:
+    """False for a point of another variant of the module than the one that is loaded."""
+    owner = entry.get("module", plan["module"])
+    places = (place for name in entry["functions"] for place in facts.symbols.get(name, ()))
+    return "only_in" not in entry or any(module == owner for _, module in places)
+
+
 def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
     defines: Dict[str, int] = {}
     missing: List[str] = []
@@ -149,6 +159,10 @@ def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
         places = facts.symbols.get(symbol, ())
         # Hidden addresses read as 0; what compares with them is then not attached.
         defines[name] = places[0][0] if places else 0
+    for entry in plan["points"]:
+        if "only_in" in entry:
+            name = entry["only_in"].upper() + "_PATH"
+            defines[name] = max(defines.get(name, 0), int(_exists(plan, entry, facts)))
     return defines
 
 

@@ -7,53 +7,26 @@ import json
 import os
 import select
 import signal
+import threading
 import time
-from typing import Any, BinaryIO, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from wgprof.agent import kernel, maps, netns
 from wgprof.agent.accounts import Accounts
-from wgprof.agent.frames import PROTOCOL_VERSION, Kind, encode, encode_json
+from wgprof.agent.drain import Drain
+from wgprof.agent.frames import PROTOCOL_VERSION, Kind
 from wgprof.agent.layout import BUCKETS, CELL_KINDS, COUNTERS, EVENT_STRIDE, KINDS
 from wgprof.agent.loader import RING_BYTES, Probes
+from wgprof.agent.perf import Control, PerfWindow
 from wgprof.agent.runtime import Meter
 from wgprof.agent.sampling import Sampler
+from wgprof.agent.stream import Stream
 
 AGENT_VERSION = "0.1.0"
 #: Run time of the probes is measured in one interval of so many.
 METER_EVERY = 10
-#: The ring buffer is looked at this often while much comes in, and at least so often.
-DRAIN_S = 0.02
-LONGEST_NAP_S = 0.25
-
-
-class Stream:
-    """Frames to stdout."""
-
-    def __init__(self, out: BinaryIO, compress: bool) -> None:
-        self._out = out
-        self._compress = compress
-        self._sequence = 0
-        self.event_bytes = 0
-
-    def _write(self, data: bytes) -> None:
-        self._sequence += 1
-        self._out.write(data)
-        self._out.flush()
-
-    def json(self, kind: Kind, value: Dict[str, Any]) -> None:
-        self._write(encode_json(kind, self._sequence, value))
-
-    def tick(self, head: Dict[str, Any], cells: bytes) -> None:
-        text = json.dumps(head, separators=(",", ":")).encode()
-        payload = len(text).to_bytes(4, "little") + text + cells
-        self._write(encode(Kind.TICK, self._sequence, payload, self._compress))
-
-    def events(self, data: bytes) -> None:
-        self.event_bytes += len(data)
-        self._write(encode(Kind.EVENTS, self._sequence, data, self._compress))
-
-    def log(self, level: str, topic: str, message: str) -> None:
-        self.json(Kind.LOG, {"t_ns": time.monotonic_ns(), "level": level, "topic": topic, "message": message})
+#: A sign of life at least so often.
+PATIENT_S = 5.0
 
 
 class Recorder:
@@ -71,7 +44,7 @@ class Recorder:
         self._objects = maps.Objects(probes.map_fd("objects"), self._slots)
         self._blocks = maps.Blocks(probes.map_fd("blocks"), self._slots, self._cpus, kernel.online_cpus())
         self._states = maps.States(probes.map_fd("states"), self._cpus, probes.value_size("states"))
-        self._ring = maps.Ring(probes.map_fd("events"), RING_BYTES)
+        self._drain = Drain(maps.Ring(probes.map_fd("events"), RING_BYTES), stream)
         self._sampler = Sampler(int(request.get("sample", 0)))
         self._meter = Meter([item.fd for item in probes.attached])
         self._ticks = 0
@@ -81,6 +54,7 @@ class Recorder:
         self._accounts = Accounts()
         self._gone: set[str] = set()
         self._input = b""
+        self._go = False
 
     def _check_layout(self) -> None:
         sizes = {"blocks": maps.BLOCK_BYTES, "objects": maps.OBJECT.size, "control": maps.CONTROL.size}
@@ -98,7 +72,9 @@ class Recorder:
         interval_ns = int(self._request.get("interval_ms", 100)) * 1_000_000
         online = kernel.online_cpus()
         try:
-            self._probes.start_clock(int(self._request.get("depth_hz", 397)), online[0])
+            depth_hz = int(self._request.get("depth_hz", 397))
+            self._control.clock_hz(depth_hz)
+            self._probes.start_clock(depth_hz, online[0])
         except Exception as error:
             self._stream.log("warning", "probe", f"queue depths cannot be sampled on a clock: {error}")
         self._control.sample_every(self._sampler.every)
@@ -126,13 +102,11 @@ class Recorder:
             left = (due - time.monotonic_ns()) / 1e9
             if left <= 0:
                 return
-            # While little comes in, one look an interval is enough.
-            nap = min(left, DRAIN_S if self._ring.fill() > RING_BYTES // 16 else LONGEST_NAP_S)
+            nap = min(left, self._drain.nap_s(self._sampler.every))
             ready, _, _ = select.select([self._control_fd], [], [], nap)
             if ready:
                 self._read_control()
-            if self._ring.fill() > RING_BYTES // 16:
-                self._drain()
+            self._drain.look()
 
     def _read_control(self) -> None:
         data = os.read(self._control_fd, 4096)
@@ -143,17 +117,10 @@ class Recorder:
         *lines, self._input = self._input.split(b"\n")
         for line in lines:
             with contextlib.suppress(ValueError):
-                if json.loads(line).get("stop"):
+                order = json.loads(line)
+                self._go = self._go or bool(order.get("go"))
+                if order.get("stop"):
                     self._stop = "stopped"
-
-    def _drain(self) -> None:
-        left = self._ring.fill()  # what comes meanwhile is for the next time
-        while left > 0:
-            data = self._ring.drain()
-            if not data:
-                return
-            left -= len(data)
-            self._stream.events(data)
 
     def _tick(self, late_ns: int) -> None:
         now = time.monotonic_ns()
@@ -177,7 +144,7 @@ class Recorder:
             "losses": self._states.losses(),
             "event_bytes": self._stream.event_bytes,
         }
-        self._drain()
+        self._drain.empty()
         self._stream.tick(head, cells)
         every = self._sampler.next(self._blocks.packets, now)
         if every:
@@ -203,7 +170,7 @@ class Recorder:
     def _finish(self) -> None:
         statistics = self._meter.finish()
         self._control.sample_every(0)
-        self._drain()
+        self._drain.empty()
         rows = []
         for attached in self._probes.attached:
             measured, a = statistics[attached.fd], attached.attachment
@@ -223,6 +190,7 @@ class Recorder:
             {"cause": key.split(" ")[0], "where": key.split(" ")[1], "count": count}
             for key, count in self._states.losses().items()
         ]
+        self._look_with_perf()
         self._stream.json(
             Kind.END,
             {
@@ -235,6 +203,27 @@ class Recorder:
                 "events": self._stream.event_bytes // EVENT_STRIDE,
             },
         )
+
+    def _look_with_perf(self) -> None:
+        """perf's own window, if one was asked for and nobody wants an end: without probes, which it would sample."""
+        seconds = float(self._request.get("stacks_s", 0))
+        if seconds <= 0 or self._stop != "duration":
+            return
+        self._detach()
+        ended, self._stop = self._stop, None
+        window = PerfWindow(self._stream, Control(self._control_fd, self._read_control,
+                                                  lambda: self._stop is not None, lambda: self._go))  # fmt: skip
+        window.run(seconds)
+        self._stop = self._stop or ended
+
+    def _detach(self) -> None:
+        """Takes the probes off; the kernel waits for all tasks with each, which takes a busy machine its time."""
+        closing = threading.Thread(target=self._probes.close, daemon=True)
+        closing.start()
+        while closing.is_alive():
+            closing.join(PATIENT_S)
+            if closing.is_alive():
+                self._stream.log("info", "probe", "the probes are still being taken off")
 
 
 def _label(interface: str, namespace: str) -> str:
@@ -273,13 +262,18 @@ def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface]) -> Dict[s
         {"point": a.point, "symbol": a.symbol, "kind": a.kind, "error": "", "affects": a.affects}
         for a in (item.attachment for item in probes.attached)
     ]
+    wireguard = kernel.describe_wireguard()
+    modes: Dict[netns.Namespace, Dict[str, str]] = {}
+    if wireguard["variant"] != "distribution":
+        modes = {interface.namespace: {} for interface in interfaces}
+        modes = {namespace: netns.modes(namespace) for namespace in modes}
     return {
         "protocol": PROTOCOL_VERSION,
         "agent_version": AGENT_VERSION,
         "python": ".".join(str(part) for part in __import__("sys").version_info[:3]),
         "bcc": bcc,
         "machine": kernel.describe_machine(),
-        "wireguard": kernel.describe_wireguard(),
+        "wireguard": wireguard,
         "sysctls": kernel.describe_sysctls(),
         "workqueues": kernel.describe_workqueues(),
         "layout": describe_layout(),
@@ -287,7 +281,10 @@ def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface]) -> Dict[s
         "startup": probes.startup,
         "refusals": probes.refusals,
         "probes": attached + describe_missing(probes),
-        "interfaces": [describe_interface(interface) for interface in interfaces],
+        "interfaces": [
+            {**describe_interface(interface), "mode": modes.get(interface.namespace, {}).get(interface.name, "")}
+            for interface in interfaces
+        ],
     }
 
 

@@ -64,8 +64,8 @@ def _balance_check(name: str, balance: Balance, taints: tuple[str, ...]) -> Chec
     return Check(name, balance.subject, balance.difference, bound, "packets", verdict, detail, taints)
 
 
-def little_checks(queues: Sequence[Queue], names: Names) -> list[Check]:
-    """L = lambda W on every queue."""
+def little_checks(queues: Sequence[Queue], names: Names, has_queues: bool = True) -> list[Check]:
+    """L = lambda W on every queue; nothing where the module passes packets on without any."""
     rows = []
     for queue in queues:
         law = queue.law
@@ -83,7 +83,7 @@ def little_checks(queues: Sequence[Queue], names: Names) -> list[Check]:
             detail += f"; {law.reason}"
         value = None if law.residual is None else abs(law.residual)
         rows.append(Check("Little's law", subject, value, BOUND, "share", law.verdict, detail, ("waits", "depths")))
-    if rows:
+    if rows or not has_queues:
         return rows
     return [
         Check("Little's law", "all queues", None, BOUND, "share", UNKNOWN, f"no queue held {LEAST_DEPTH:g} on average")

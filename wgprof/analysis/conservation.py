@@ -4,6 +4,9 @@ Checked over the whole recording.  At its edges packets may be on their way; the
 bound how many.  The agent reads its counters one after another, so with traffic at an edge a few
 packets more may be counted on one side; the agent's own CPU time in that interval bounds how long
 the reading took.
+
+The inline variant has no queue between its stages: there the first stage is compared with the crypto
+directly, and what came by a queue all the same (its mode can be changed at run time) is part of both.
 """
 
 from __future__ import annotations
@@ -54,6 +57,9 @@ class _Edge:
         bins = only(recording.table("histograms"), t_ns=t_ns)
         self._arrivals = Totals(only(recording.table("arrivals"), t_ns=t_ns), "queue", ("handoffs", "packets"))
         self._depths = Totals(depths, "queue", ("occupied", "depth_max"))
+        stages = only(recording.table("stages"), t_ns=t_ns)
+        self._stages = Totals(stages, "stage", ("packets",))
+        self._cpus = int(stages["cpu"].nunique())
         self._bins = {
             (str(metric), number): largest(counts_of(rows))
             for metric, of_metric in bins.groupby("metric", observed=True)
@@ -77,12 +83,18 @@ class _Edge:
         """The most packets that can have passed while the counters were being read."""
         return math.ceil(self._arrivals.of(queue, peers)["packets"] * self._reading_share)
 
+    def inline_skew(self, stage: str, peers: Sequence[int]) -> int:
+        """Likewise without a queue, and what each CPU may have had between two of its stages."""
+        packets = self._stages.of(stage, peers)["packets"]
+        return math.ceil(packets * self._reading_share) + self._cpus * _MOST_SEGMENTS if packets else 0
+
 
 class Conservation:
     """Balances of one recording."""
 
-    def __init__(self, recording: Tables, names: Names) -> None:
+    def __init__(self, recording: Tables, names: Names, inline: bool = False) -> None:
         self._names = names
+        self._inline = inline
         self._stages = Totals(recording.table("stages"), "stage", ("packets", "failed"))
         columns = ("handoffs", "packets", "refused_packets", "outside")
         self._arrivals = Totals(recording.table("arrivals"), "queue", columns)
@@ -116,8 +128,8 @@ class Conservation:
         peers = self._names.peers_of(device.number)
         last = STAGES[direction][2]
         counted = total(counters, f"{direction}_packets")
-        dropped = total(counters, f"{direction}_dropped") + total(counters, f"{direction}_errors")
-        skew = sum(edge.skew(PEER_QUEUES[direction], peers) for edge in self._edges)
+        dropped = _dropped(counters, direction)
+        skew = sum(self._skew(edge, direction, peers) for edge in self._edges)
         # A handshake is tried every 5 s (REKEY_TIMEOUT), with up to two messages for each side.
         handshakes = 2 * max(len(peers), 1) * (math.ceil(self._seconds / 5) + 2)
         return Balance(
@@ -129,6 +141,10 @@ class Conservation:
             handshakes + skew,
             "it also counts handshakes" + (f"; it dropped {dropped}" if dropped else ""),
         )
+
+    def _skew(self, edge: _Edge, direction: str, peers: Sequence[int]) -> int:
+        inline = edge.inline_skew(STAGES[direction][2], peers) if self._inline else 0
+        return edge.skew(PEER_QUEUES[direction], peers) + inline
 
     def _device(self, direction: str, device: int) -> list[Balance]:
         peers = self._names.peers_of(device)
@@ -153,13 +169,30 @@ class Conservation:
         handed_on = middle["packets"] if direction == "tx" else crypted + ring_refused
         # A hand-off may hold more than the mean, but no more than the segments of a GSO skb.
         each = 1 if met["packets"] == met["handoffs"] else _MOST_SEGMENTS
-        begin, end = (edge.in_flight(queue, peers, each) + edge.skew(queue, peers) for edge in self._edges)
+        begin, end = (edge.in_flight(queue, peers, each) + self._skew(edge, direction, peers) for edge in self._edges)
         note = f"{ring_refused} refused at the {RINGS[direction]}" if ring_refused else ""
-        skew = sum(edge.skew(queue, peers) for edge in self._edges)
+        skew = sum(self._skew(edge, direction, peers) for edge in self._edges)
         outside = f"{met['outside']} came by another way: keepalives and the like" if met["outside"] else ""
         entered = self._stages.of(first, peers)["packets"]
+        if self._inline:
+            entered += met["outside"] - met["refused_packets"]
+            dropped = self._dropped_by(peers) if direction == "rx" else 0
+            why = f"{dropped} were dropped by the interface" if dropped else ""
+            return [
+                Balance(label, f"{first} − {crypt}", entered, crypted + ring_refused, begin + end, begin + end, note),
+                Balance(label, f"{crypt} − {last}", handed_on, left, begin + end, begin + end + dropped, why),
+            ]
         return [
             Balance(label, f"{first} − {queue}", entered, met["packets"] - met["outside"], skew, skew, outside),
             Balance(label, f"{queue} − {crypt}", accepted, crypted + ring_refused, begin, end, note),
             Balance(label, f"{crypt} − {last}", handed_on, left, begin, end),
         ]
+
+    def _dropped_by(self, peers: Sequence[int]) -> int:
+        """What the interfaces of these peers dropped or refused on receive: from a full cell, or not theirs to send."""
+        devices = {self._names.things[self._names.things[peer].device] for peer in peers}
+        return sum(_dropped(only(self._interfaces, netns=d.netns, name=d.name), "rx") for d in devices)
+
+
+def _dropped(counters: pd.DataFrame, direction: str) -> int:
+    return total(counters, f"{direction}_dropped") + total(counters, f"{direction}_errors")

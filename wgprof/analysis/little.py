@@ -19,6 +19,10 @@ BOUND = 0.10
 LEAST_DEPTH = 1.0
 _LEAST_JOURNEYS = 50
 _LEAST_BATCHES = 4
+#: Where a few bursts make up the whole queue, the batches say little of how sure the figures are: so many must
+#: count, and so large a share of them.
+_LEAST_EFFECTIVE_BATCHES = 3.0
+_LEAST_EFFECTIVE_SHARE = 0.25
 #: About 95 %.
 _SIGMAS = 2.0
 
@@ -53,7 +57,8 @@ def little(batches: Batches, journeys: int) -> Little:
     """Judge one queue.  `journeys` is the unweighted number of journeys behind the waits.
 
     The interval is a delete-one-batch jackknife over the batches (Quenouille 1956), which carries the
-    correlation between depth and waits along.  A residual fails only when its whole interval is out of bounds.
+    correlation between depth and waits along.  A residual fails only when its whole interval is out of bounds
+    and no few bursts decide it.
     """
     everything = np.ones(batches.seconds.size, dtype=bool)
     depth, rate, wait_ns = _estimate(batches, everything)
@@ -71,10 +76,12 @@ def little(batches: Batches, journeys: int) -> Little:
         verdict, reason = "ok", ""
     elif interval is None:
         verdict, reason = "unknown", "too short to tell how sure the figures are"
-    elif abs(residual) - interval > BOUND:
-        verdict, reason = "fail", ""
-    else:
+    elif abs(residual) - interval <= BOUND:
         verdict, reason = "unknown", "the interval reaches into the bound"
+    elif not _is_even(batches):
+        verdict, reason = "unknown", "a few bursts make up the queue, too few to tell"
+    else:
+        verdict, reason = "fail", ""
     return Little(depth, rate, wait_ns, product, residual, interval, verdict, reason)
 
 
@@ -84,6 +91,17 @@ def _estimate(batches: Batches, which: BoolArray) -> tuple[float, float, float |
     depth = float(batches.depth_sum[which].sum() / samples) if samples else 0.0
     rate = float(batches.accepted[which].sum() / seconds) if seconds else 0.0
     return depth, rate, float(batches.wait_ns[which].sum() / journeys) if journeys else None
+
+
+def _is_even(batches: Batches) -> bool:
+    """Whether enough batches have a say in the depth and in the waits (Kish's effective sample size, 1965)."""
+    least = max(_LEAST_EFFECTIVE_BATCHES, _LEAST_EFFECTIVE_SHARE * batches.seconds.size)
+    return all(_effective(values) >= least for values in (batches.depth_sum, batches.wait_ns))
+
+
+def _effective(values: FloatArray) -> float:
+    squares = float(np.sum(values**2))
+    return float(np.sum(values)) ** 2 / squares if squares else 0.0
 
 
 def _interval(batches: Batches) -> float | None:

@@ -13,20 +13,24 @@ import pandas as pd
 
 from wgprof.analysis.cores import Core
 from wgprof.analysis.names import Names
-from wgprof.analysis.tables import DIRECTIONS, by_object, only, total, within
+from wgprof.analysis.tables import DIRECTIONS, STAGES, by_object, only, total, within
 from wgprof.analysis.window import Window
 
 #: direction -> the server that serves one peer's packets one at a time, and the stage inside it.
 _SERIAL = {"tx": ("tx.work", "tx.send"), "rx": ("rx.napi", "rx.deliver")}
 #: direction -> the worker that runs on any CPU, and the stage inside it.
 _PARALLEL = {"tx": ("encrypt.work", "tx.encrypt"), "rx": ("decrypt.work", "rx.decrypt")}
+#: direction -> the whole way of a packet in the inline variant, and its name for people.
+_INLINE = {"tx": ("tx.inline", "inline transmit"), "rx": ("rx.inline", "inline receive")}
+#: A CPU with less than this share of a peer's work is not one that serves it.
+_LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Server:
     """One server in the window."""
 
-    kind: str  # tx.work, rx.napi, encrypt.work, decrypt.work, or cpu
+    kind: str  # tx.work, rx.napi, encrypt.work, decrypt.work, tx.inline, rx.inline, or cpu
     direction: str  # tx, rx, or both
     label: str
     object: int | None  # the peer of a serial server
@@ -49,12 +53,24 @@ class Server:
 
 
 def server_rows(
-    stages: pd.DataFrame, executions: pd.DataFrame, cores: Sequence[Core], names: Names, window: Window
+    stages: pd.DataFrame,
+    executions: pd.DataFrame,
+    cores: Sequence[Core],
+    names: Names,
+    window: Window,
+    *,
+    inline: bool = False,
 ) -> list[Server]:
-    """By direction: every peer's serial server, the workers together, the workers by CPU; then the CPUs."""
+    """By direction: every peer's serial server, the workers together, the workers by CPU; then the CPUs.
+
+    With the inline variant: every peer's way and all of them together; then the CPUs.  A device of it that was
+    queued for a while counts as inline all the time.
+    """
     stages, executions = within(stages, window), within(executions, window)
     rows: list[Server] = []
-    for direction in DIRECTIONS:
+    if inline:
+        rows = [row for d in DIRECTIONS for row in _inline(d, stages, executions, cores, names, window)]
+    for direction in () if inline else DIRECTIONS:
         server, stage = _SERIAL[direction]
         runs, steps = only(executions, server=server), only(stages, stage=stage)
         runs_of, steps_of = by_object(runs), by_object(steps)
@@ -73,6 +89,54 @@ def server_rows(
     return [row for row in rows if row.busy_ce > 0 or row.packets]
 
 
+def _inline(
+    direction: str,
+    stages: pd.DataFrame,
+    executions: pd.DataFrame,
+    cores: Sequence[Core],
+    names: Names,
+    window: Window,
+) -> list[Server]:
+    """A packet's whole way is one server: it takes as many CPUs as the peer's flows happen to be spread over."""
+    kind, words = _INLINE[direction]
+    last = STAGES[direction][2]
+    steps = stages[stages["stage"].isin(STAGES[direction])]
+    ran = [server for server, _ in (_SERIAL[direction], _PARALLEL[direction])]
+    runs = executions[executions["server"].isin(ran)]
+    runs_of = by_object(runs)
+    rows = []
+    for number, of_peer in by_object(steps).items():
+        own = runs_of.get(number, runs.iloc[:0])
+        cpus = _cpus_of(of_peer)
+        label = f"{words} of {names.label(number)}" + (f" on CPU {cpus[0]}" if len(cpus) == 1 else "")
+        one = len(cpus) == 1
+        rows.append(
+            _server(
+                kind,
+                direction,
+                label,
+                own,
+                of_peer,
+                window=window,
+                number=number,
+                serial=one,
+                capacity=max(len(cpus), 1),
+                last=last,
+            )
+        )
+    capacity = max(len(cores), 1)
+    everything = _server(
+        kind, direction, f"{words} on all CPUs", runs, steps, window=window, capacity=capacity, last=last
+    )
+    return [*rows, everything]
+
+
+def _cpus_of(steps: pd.DataFrame) -> list[int]:
+    """The CPUs that did a peer's work."""
+    spent = steps.groupby("cpu")["service_ns"].sum()
+    return [int(str(cpu)) for cpu in spent.index[spent >= _LEAST_SHARE * spent.sum()]]
+
+
 def _server(
     kind: str,
     direction: str,
@@ -85,14 +149,17 @@ def _server(
     cpu: int | None = None,
     serial: bool = False,
     capacity: int = 1,
+    last: str = "",
 ) -> Server:
+    """`last`: of several stages in `steps` the one whose packets count."""
     busy_ns = total(runs, "busy_ns") + total(steps, "service_ns")
-    packets = total(steps, "packets")
+    passed = only(steps, stage=last) if last else steps
+    packets = total(passed, "packets")
     demand_ns = busy_ns / packets if packets else None
     # A worker bound to one CPU caps nothing: its packets could go to another CPU.
     caps = demand_ns is not None and demand_ns > 0 and cpu is None
     cap_pps = capacity * 1e9 / demand_ns if caps and demand_ns else None
-    mean_bytes = total(steps, "bytes") / packets if packets else 0.0
+    mean_bytes = total(passed, "bytes") / packets if packets else 0.0
     busy_ce = busy_ns / 1e9 / window.duration_s
     return Server(
         kind,

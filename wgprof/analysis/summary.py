@@ -9,12 +9,15 @@ from wgprof.analysis import units
 from wgprof.analysis.checks import Check, Overhead
 from wgprof.analysis.conservation import Conservation
 from wgprof.analysis.cores import Core, core_rows
+from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.queues import Queue, queue_rows
+from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
 from wgprof.analysis.stages import Stage, stage_rows
 from wgprof.analysis.tables import DIRECTIONS, STAGES, Tables
+from wgprof.analysis.variant import Variant, variant_of
 from wgprof.analysis.waits import Wait, wait_rows
 from wgprof.analysis.window import Window, active_window
 
@@ -67,6 +70,9 @@ class Analysis:
     overhead: Overhead
     checks: list[Check]
     lab: bool
+    variant: Variant
+    sampled: Sampled | None  # by perf, if it was asked for
+    ends: Ends | None = None  # both ends of tunnels, if it has them
 
     @property
     def failed(self) -> list[Check]:
@@ -82,11 +88,12 @@ def analyse(recording: Tables) -> Analysis:
     manifest = recording.manifest
     target = manifest.get("target")
     lab = isinstance(target, dict) and target.get("kind") == "lab"
+    variant, sampled = variant_of(manifest), sampled_of(recording)
     window = active_window(intervals, stages)
     if window is None:
         overhead = quality.overhead_of(recording, 0)
         checks = quality.loss_checks(recording, []) + quality.overhead_checks(overhead)
-        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab)
+        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, sampled)
 
     histograms = recording.table("histograms")
     journeys = join_journeys(recording.table("journeys"))
@@ -94,21 +101,23 @@ def analyse(recording: Tables) -> Analysis:
     counts = journey_counts(journeys, sampling, window)
     stage_list = stage_rows(stages, histograms, window)
     cores = core_rows(cpus, stages, executions, window)
-    servers = server_rows(stages, executions, cores, names, window)
+    servers = server_rows(stages, executions, cores, names, window, inline=variant.is_inline)
     queues = queue_rows(recording, journeys, sampling, names, window)
     headline = _headline(stage_list, cores, servers)
     overhead = quality.overhead_of(recording, sum(t.packets for t in headline.throughput) / window.recorded_s)
-    conservation = Conservation(recording, names)
+    conservation = Conservation(recording, names, variant.is_inline)
     checks = [
         *quality.conservation_checks(conservation.balances(), conservation.against_interfaces()),
-        *quality.little_checks(queues, names),
+        *quality.little_checks(queues, names, has_queues=not variant.is_inline),
         *quality.busy_checks(cpus, stages, executions, _user_hz(manifest)),
         *quality.loss_checks(recording, counts),
         *quality.lab_checks(manifest, cpus, window.recorded_s),
         *quality.overhead_checks(overhead),
     ]
     waits = wait_rows(journeys, sampling, window)
-    return Analysis(names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
+    ends = ends_within(recording, journeys)
+    parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
+    return Analysis(*parts, variant, sampled, ends)
 
 
 def _user_hz(manifest: dict[str, object]) -> int:
@@ -137,6 +146,12 @@ def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> 
 
 
 def verdict(analysis: Analysis) -> list[str]:
+    """The answer; before it, that the packets were not encrypted, if so."""
+    warning = analysis.variant.warning
+    return [warning, *answer(analysis)] if warning else answer(analysis)
+
+
+def answer(analysis: Analysis) -> list[str]:
     """Three lines for a tired engineer; when the recording contradicts itself, that comes first."""
     if analysis.headline is None or analysis.window is None:
         lines = [

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from wgprof.errors import UsageError, WgprofError
+from wgprof.kmod.variant import variant_names
 from wgprof.lab.machine import EmulatorFailure, NeverBooted
 from wgprof.recording.finish import Finished
 from wgprof.recording.part import SUFFIX
@@ -29,8 +30,11 @@ EXIT_INTERRUPTED = 4
 #: Names the probes can compare with.
 MAX_INTERFACES = 8
 LAB_ATTEMPTS = 2
+#: What the crypto dial can be set to (kmod/lab).
+CRYPTO_SHARES = (0.1, 0.6)
 _JSON_VERSION = 1
 _LONGEST_S = 86_400.0
+_LONGEST_STACKS_S = 600.0
 
 
 def _sample(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
@@ -57,10 +61,23 @@ def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     "--sample", default="auto", show_default=True, callback=_sample, help="Journeys: every Nth packet, or auto."
 )
 @click.option("--interval", default="100ms", show_default=True, callback=_interval, help="Length of a counting window.")
+@click.option(
+    "--stacks",
+    type=float,
+    default=0.0,
+    metavar="SECONDS",
+    help="After the recording, have perf sample stacks and counters for so long.",
+)
 @click.option("--kernel", help="Lab: kernel to boot, 6.1, 6.12 or 7.2.")
 @click.option("--tunnels", type=int, help="Lab: number of tunnels.")
 @click.option("--cpus", type=int, help="Lab: number of CPUs of the machine.")
 @click.option("--workload", help="Lab: traffic: tcp, bidir, udp-small, udp-paced or idle.")
+@click.option("--module", help="Lab: module to profile, vanilla, steered or inline; default: the distribution's own.")
+@click.option(
+    "--lab-crypto",
+    type=float,
+    help="Lab, with --module: crypto's share of a packet's cost, 0.1 to 0.6. The packets are NOT ENCRYPTED.",
+)
 @click.option("--threaded/--no-threaded", default=None, help="Lab: NAPI polls in kernel threads or in softirq.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -71,6 +88,7 @@ def command(
     output: Path | None,
     sample: int,
     interval: int,
+    stacks: float,
     as_json: bool,
     **lab_options: object,
 ) -> int:
@@ -86,12 +104,16 @@ def command(
     wgprof record --duration 30
     wgprof record --target local -i wg0 -o slow.wgprof
     wgprof record --target lab --tunnels 4 --workload udp-small
+    wgprof record --target lab --tunnels 4 --module inline
     """
     if not 0 < duration <= _LONGEST_S:
         raise UsageError(f"--duration {duration:g} is not a time to record", "Use seconds, from 0.1 to 86400.")
+    if not (stacks == 0 or 0.1 <= stacks <= _LONGEST_STACKS_S):
+        raise UsageError(f"--stacks {stacks:g} is not a time to sample", "Use seconds, from 0.1 to 600; 0 for none.")
     given = {name: value for name, value in lab_options.items() if value is not None}
     if given and target == "local":
-        raise UsageError(f"--{next(iter(given))} is for the lab", "Leave it out, or use --target lab.")
+        option = next(iter(given)).replace("_", "-")
+        raise UsageError(f"--{option} is for the lab", "Leave it out, or use --target lab.")
     if len(interfaces) > MAX_INTERFACES:
         raise UsageError(f"-i can be given {MAX_INTERFACES} times", "Leave it out to record all interfaces.")
     _check_lab(given)
@@ -105,7 +127,9 @@ def command(
         notify("The lab's options are ignored: this machine is profiled.")
     out = output or default_name(chosen.name)
     _check_output(out)
-    request = RecordRequest(duration_s=duration, interfaces=interfaces, interval_ms=interval, sample=sample)
+    request = RecordRequest(
+        duration_s=duration, interfaces=interfaces, interval_ms=interval, sample=sample, stacks_s=stacks
+    )
     session, finished = _record(chosen, request, out, notes, notify)
     for message in session.messages:
         notify(f"note: {message}")
@@ -135,6 +159,20 @@ def _check_lab(given: dict[str, object]) -> None:
     cpus = given.get("cpus")
     if isinstance(cpus, int) and not 1 <= cpus <= 64:
         raise UsageError(f"the lab cannot have {cpus} CPUs", "Choose 1 to 64; more than this host has are mostly idle.")
+
+    _check_module(given.get("module"), given.get("lab_crypto"))
+
+
+def _check_module(module: object, share: object) -> None:
+    if module is not None and module not in variant_names():
+        raise UsageError(f"there is no module {module!r}", f"There are {', '.join(variant_names())}.")
+    if share is None:
+        return
+    if module is None:
+        raise UsageError("--lab-crypto goes with --module", f"Add --module {'|'.join(variant_names())}.")
+    least, most = CRYPTO_SHARES
+    if not (isinstance(share, float) and least <= share <= most):
+        raise UsageError(f"--lab-crypto {share:g} is not a share from {least:g} to {most:g}", "For example 0.3.")
 
 
 def _check_output(out: Path) -> None:
@@ -187,6 +225,7 @@ _PHASES = {
     "starting": "Starting",
     "attaching": "Attaching the probes",
     "recording": "Recording",
+    "sampling": "Sampling stacks with perf",
     "finishing": "Finishing the file",
 }
 

@@ -8,16 +8,20 @@ from pathlib import Path
 import click
 
 from wgprof.analysis.summary import analyse
+from wgprof.cli import other_end
 from wgprof.recording.reader import open_recording
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@other_end.option
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object (stable, versioned).")
-def command(file: Path, as_json: bool) -> None:
+def command(file: Path, end: Path | None, as_json: bool) -> None:
     """Show what a recording says: the verdict first, then the tables behind it."""
     recording = open_recording(file)
     analysis = analyse(recording)
+    if end is not None:
+        analysis = other_end.compared(analysis, recording, file, end)
     if as_json:
         from wgprof.report.as_json import as_document  # the terminal's tables are not needed here
 

@@ -19,6 +19,7 @@ from wgprof.agent import layout
 from wgprof.agent.frames import Frame, Kind
 from wgprof.recording.counted import CountedTables
 from wgprof.recording.events import JourneyTable
+from wgprof.recording.sampled import SampledTables
 from wgprof.recording.schema import BY_NAME, MAGIC, SCHEMA_VERSION, TABLES
 from wgprof.recording.sink import Sink
 from wgprof.recording.ticks import Object, Tick, TickTables, parse_tick
@@ -54,6 +55,7 @@ class Decoder:
         self._counted = CountedTables(spill)
         self._journeys = JourneyTable(spill)
         self._tick_tables = TickTables(spill, user_hz=100)
+        self._sampled = SampledTables()
         self._objects: dict[int, Object] = {}
         self._probes: list[dict[str, Any]] = []
         self._log: list[dict[str, Any]] = []
@@ -68,6 +70,7 @@ class Decoder:
             Kind.TICK: self._take_tick,
             Kind.EVENTS: self._take_events,
             Kind.LOG: self._take_log,
+            Kind.PERF: self._take_perf,
             Kind.END: self._take_end,
         }
 
@@ -78,7 +81,7 @@ class Decoder:
 
     def feed(self, frame: Frame) -> None:
         """Take in a frame.  Raises Damage; whoever catches it may go on to `finish`."""
-        if frame.kind in (Kind.TICK, Kind.EVENTS, Kind.END) and self._hello is None:
+        if frame.kind in (Kind.TICK, Kind.EVENTS, Kind.PERF, Kind.END) and self._hello is None:
             raise Damage(f"a frame of kind {frame.kind.name} before the agent's HELLO")
         if self._end is not None and frame.kind is not Kind.LOG:
             raise Damage(f"a frame of kind {frame.kind.name} after the END")
@@ -106,6 +109,7 @@ class Decoder:
         user_hz = integer(machine.get("user_hz") or 100, "user_hz", 1, 10_000)
         self._probes = _probes(hello.get("probes", []))
         self._tick_tables = TickTables(self._spill, user_hz)
+        self._sampled = SampledTables(_interface_names(hello.get("interfaces", [])))
         self._hello = hello
 
     def _take_tick(self, frame: Frame) -> None:
@@ -152,6 +156,9 @@ class Decoder:
             text(value.get("message", ""), "a LOG's message"),
         )
 
+    def _take_perf(self, frame: Frame) -> None:
+        self._sampled.add(frame.payload)
+
     def _note(self, t_ns: int, level: str, topic: str, message: str) -> None:
         if len(self._log) >= _MAX_LOG:
             self._lose("table-full", "log", 1)
@@ -175,10 +182,14 @@ class Decoder:
         """The tables of everything that was fed.  Call it once."""
         hello, end = self._hello or {}, self._end
         sinks = [*self._counted.sinks.values(), *self._tick_tables.sinks.values(), self._journeys.sink]
+        self._sampled.finish()
+        for state in self._sampled.wanting:
+            self._note(self._last_ns, "warning", "perf", f"{state.part}: {state.sentence}. {state.remedy}".strip())
         self._count_own_losses(sinks, end)
         self._invent_missing_objects()
         losses = [{"cause": c, "where": w, "count": n} for (c, w), n in sorted(self._losses.items()) if n]
         tables: dict[str, pa.Table | Path] = {sink.table.name: sink.close() for sink in sinks}
+        tables |= {name: _table(name, rows) for name, rows in self._sampled.rows().items()}
         tables["objects"] = _table("objects", [asdict(self._objects[slot]) for slot in sorted(self._objects)])
         tables["probes"] = _table("probes", self._probes)
         tables["losses"] = _table("losses", losses)
@@ -234,6 +245,7 @@ class Decoder:
             },
             "sampling": {"sample_every_min": low, "sample_every_max": high, "events": self._journeys.sink.rows},
             "losses": {"total": sum(causes.values()), "causes": causes},
+            "perf": self._sampled.manifest(),
             "complete": end is not None,
             "end_reason": (end or {}).get("reason", "recovered"),
             "message": (end or {}).get("message", ""),
@@ -251,6 +263,12 @@ def _check_layout(value: Mapping[str, Any]) -> None:
     }
     if any(value.get(name) != wanted for name, wanted in ours.items()):
         raise Damage("the agent was of another version of wgprof: its counters lie differently")
+
+
+def _interface_names(interfaces: object) -> list[str]:
+    """Names of the WireGuard interfaces, as their NAPI threads carry them."""
+    found = (mapping(item, "an interface").get("name") for item in items(interfaces, "the interfaces"))
+    return [name for name in found if isinstance(name, str) and name]
 
 
 def _loss(value: Mapping[str, Any]) -> tuple[str, str, int]:

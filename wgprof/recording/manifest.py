@@ -64,6 +64,7 @@ KEYS: tuple[Key, ...] = (
     Key("asked.interval_ms", "count", "length of an interval"),
     Key("asked.sample", "count", "journeys asked for: every Nth packet; 0: chosen by event budget"),
     Key("asked.depth_hz", "count", "how often queue depths were to be looked at"),
+    Key("asked.stacks_s", "number", "seconds that perf was to sample stacks after the recording; 0: not at all"),
     Key("target.kind", "text", "lab, local or ssh; more keys by kind"),
     Key("machine.kernel", "text", "release of the kernel"),
     Key("machine.arch", "text", "processor architecture"),
@@ -77,13 +78,27 @@ KEYS: tuple[Key, ...] = (
     Key("machine.distribution", "text", "name and version"),
     Key("wireguard.version", "text", "of the module"),
     Key("wireguard.srcversion", "text", "of the module"),
-    Key("wireguard.variant", "text", "vanilla, steered, inline or empty"),
+    Key(
+        "wireguard.variant",
+        "text",
+        "distribution, vanilla, steered or inline; NAME-lab-crypto: not encrypted",
+    ),
+    Key(
+        "wireguard.patch_hash",
+        "text",
+        "hash of the rules and files that made the variant; empty: the distribution's",
+    ),
+    Key("wireguard.source_version", "text", "version of the source package the variant was made from"),
+    Key("wireguard.crypto_permille", "count", "lab only: the share of a packet's cost that crypto was set to; 0: real"),
+    Key("wireguard.crypto_ns", "count", "lab only: what the work in the cipher's place was set to cost"),
+    Key("wireguard.crypto_steps", "count", "lab only: how many steps that work has"),
     Key("wireguard.has_btf", "yes/no", "whether the module carries type information"),
     Key("interfaces[].netns", "count", "inode number of the network namespace"),
     Key("interfaces[].netns_name", "text", "its name under /run/netns"),
     Key("interfaces[].name", "text", "interface"),
     Key("interfaces[].ifindex", "count", "its index"),
     Key("interfaces[].mtu", "count", "its MTU"),
+    Key("interfaces[].mode", "text", "of the inline variant: inline or queued, at the start"),
     Key("interfaces[].peers", "count", "how many peers it had at the start"),
     Key("sysctls", "object", "settings of the kernel that matter to packets"),
     Key("workqueues", "object", "CPU masks and settings of WireGuard's workqueues"),
@@ -101,6 +116,14 @@ KEYS: tuple[Key, ...] = (
     Key("sampling.events", "count", "journey events in the file"),
     Key("losses.total", "count", "sum of the table `losses`"),
     Key("losses.causes", "object", "cause -> count"),
+    Key("perf.version", "text", "of the perf tool; empty without --stacks, or if it is not installed"),
+    Key("perf.sample_event", "text", "what stacks were sampled by: cycles, or cpu-clock where there are no counters"),
+    Key("perf.sample_hz", "count", "samples a second of CPU time"),
+    Key("perf.samples", "count", "samples of all CPUs"),
+    Key("perf.parts[].part", "text", "stat, stacks or kwork"),
+    Key("perf.parts[].state", "text", "ok, not installed, refused, unsupported, no symbols, stopped or failed"),
+    Key("perf.parts[].sentence", "text", "what is wrong"),
+    Key("perf.parts[].remedy", "text", "what to do about it"),
     Key("complete", "yes/no", "whether the agent ended the recording itself; if not, its end was cut off"),
     Key("end_reason", "text", "duration, stopped, disconnected, error, agent died, or recovered"),
     Key("interrupted", "yes/no", "whether the user stopped it before its time"),
@@ -125,20 +148,22 @@ def completed(manifest: Mapping[str, Any], lenient: bool = False) -> dict[str, A
     whole = {name: plain(value, f"manifest key {name!r}") for name, value in manifest.items() if name in _TOP}
     for key in KEYS:
         outer, each, inner = key.name.partition("[].")
+        path = outer.split(".")
         if not each:
-            _fill(whole, key.name.split("."), key, lenient)
+            _fill(whole, path, key, lenient)
             continue
-        _fill(whole, [outer], Key(outer, "objects", ""), lenient)
-        for item in whole[outer]:
+        for item in _fill(whole, path, Key(outer, "objects", ""), lenient):
             _fill(item, [inner], key, lenient)
     return whole
 
 
-def _fill(place: dict[str, Any], path: list[str], key: Key, lenient: bool) -> None:
+def _fill(place: dict[str, Any], path: list[str], key: Key, lenient: bool) -> Any:
+    """Make sure that the key is there; returns its value."""
     for name in path[:-1]:
         _set(place, name, "object", key.name, lenient)
         place = place[name]
     _set(place, path[-1], key.kind, key.name, lenient)
+    return place[path[-1]]
 
 
 def _set(place: dict[str, Any], name: str, kind: str, what: str, lenient: bool) -> None:

@@ -162,7 +162,11 @@ TABLES: tuple[Table, ...] = (
             *_WHEN,
             _object("peer or device"),
             Column("queue", _TEXT, "encrypt-ring, decrypt-ring, tx-queue, rx-queue or tx.staged"),
-            Column("samples", _I64, "times the depth was looked at"),
+            Column(
+                "samples",
+                _I64,
+                "looks at the depth; one that came late counts for those that were missed",
+            ),
             Column("depth_sum", _I64, "sum of the depths seen, in hand-offs"),
             Column("depth_max", _I64, "largest depth seen by the clock since the recording began"),
             Column("occupied", _I64, "samples that found the queue not empty"),
@@ -260,6 +264,46 @@ TABLES: tuple[Table, ...] = (
             Column("cause", _STRING, "ring-full, unmatched-return, slot-overflow, missed-probe .."),
             Column("where", _STRING, "stage, queue or probe"),
             Column("count", _I64, "how many"),
+        ),
+    ),
+    Table(
+        "stacks",
+        "sampled kernel stacks of WireGuard's paths and workers, by perf in a window of its own (--stacks)",
+        (
+            *_WHEN,
+            Column("cpu", _I32, "CPU", high=MAX_CPUS - 1),
+            Column("thread", _TEXT, "name of the thread; kworkers are one; empty for [elsewhere] and [more]"),
+            Column(
+                "stack",
+                _STRING,
+                "functions from the outermost to the innermost, separated by `;`; [elsewhere]: all stacks that are"
+                " not WireGuard's; [more]: WireGuard's beyond the most that are kept",
+            ),
+            Column("samples", _I64, "times it was met; manifest key `perf.sample_hz` a second of CPU time"),
+        ),
+    ),
+    Table(
+        "perf_stat",
+        "perf's counters of each CPU in the same window",
+        (
+            *_WHEN,
+            Column("cpu", _I32, "CPU", high=MAX_CPUS - 1),
+            Column("event", _TEXT, "cycles, instructions, cache-misses, context-switches .."),
+            Column("state", _TEXT, "counted, not counted or not supported (by this machine)"),
+            Column("value", _I64, "events, scaled to the whole window; clocks in nanoseconds; 0 if not counted"),
+            Column("runtime_ns", _I64, "how long the counter ran: less than the window if counters took turns"),
+        ),
+    ),
+    Table(
+        "kwork",
+        "how long work items and softirqs waited for a CPU, by `perf kwork`, right after that window",
+        (
+            Column("cpu", _I32, "CPU", high=MAX_CPUS - 1),
+            Column("kind", _TEXT, "workqueue or softirq"),
+            Column("name", _STRING, "function of the work item; softirq as perf names it"),
+            Column("count", _I64, "how many ran"),
+            Column("delay_mean_ns", _I64, "mean time from queued or raised to running"),
+            Column("delay_max_ns", _I64, "longest"),
         ),
     ),
     Table(

@@ -23,6 +23,8 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
         "wgprof_show": VERSION,
         "flowed": analysis.window is not None,
         "verdict": verdict(analysis),
+        "variant": _plain(analysis.variant),
+        "warning": analysis.variant.warning,
         "lab": analysis.lab,
         "window": _window(analysis),
         "headline": _plain(analysis.headline),
@@ -31,7 +33,9 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
             part: [_plain(row) for row in getattr(analysis, part)]
             for part in ("stages", "waits", "queues", "servers", "cores", "journeys", "checks")
         },
+        "ends": _plain(analysis.ends),
         "overhead": _plain(analysis.overhead),
+        "sampled": _plain(analysis.sampled),
         "manifest": _plain(manifest),
     }
 

@@ -24,11 +24,11 @@ from wgprof.analysis import units
 from wgprof.analysis.cores import core_series
 from wgprof.analysis.depth import depth_series
 from wgprof.analysis.names import clean
-from wgprof.analysis.summary import DIRECTION_NAMES, Analysis, verdict
+from wgprof.analysis.summary import DIRECTION_NAMES, Analysis, answer
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
-from wgprof.report import sheets
+from wgprof.report import ends, sheets
 from wgprof.resources import resource_dir
 from wgprof.views import cores, packet_time, pipeline, queues
 
@@ -59,8 +59,10 @@ def render(recording: Tables, analysis: Analysis, title: str) -> str:
         version=this_version(),
         created=clean(recording.manifest.get("created", ""), 40),
         analysis=analysis,
-        verdict=[clean(line, 1000) for line in verdict(analysis)],
+        warning=analysis.variant.warning,
+        verdict=[clean(line, 1000) for line in answer(analysis)],
         notes=sheets.notes(analysis),
+        ends_lines=ends.lines(analysis.ends) if analysis.ends is not None else [],
         direction_names=DIRECTION_NAMES,
         units=units,
         sheets=_sheets(recording, analysis),
@@ -95,6 +97,7 @@ def _sheets(recording: Tables, analysis: Analysis) -> dict[str, list[sheets.Shee
         "servers": [sheets.servers_sheet(analysis)],
         "queues": [sheets.queues_sheet(analysis)],
         "cores": [sheets.cores_sheet(analysis)],
+        "ends": ends.ends_sheets(analysis.ends) if analysis.ends is not None else [],
         "quality": [sheets.quality_sheet(analysis)],
         "log": [sheets.log_sheet(recording, ("info", "warning", "error"))],
     }

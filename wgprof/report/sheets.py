@@ -12,7 +12,7 @@ from wgprof.analysis import checks, units
 from wgprof.analysis.names import clean
 from wgprof.analysis.queues import Queue
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
-from wgprof.analysis.tables import DIRECTIONS, STAGES, WAITS, Tables
+from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, WAITS, Tables
 
 #: More rows than this are for `--json`.
 _MOST_ROWS = 100
@@ -43,7 +43,13 @@ class Sheet:
 
 def notes(analysis: Analysis) -> list[str]:
     """What the reader must know before believing a number."""
-    lines = []
+    lines = [analysis.variant.note] if analysis.variant.note else []
+    if analysis.variant.is_inline:
+        lines.append(
+            "Inline: no ring, worker or peer queue lies between the stages. tx.encrypt.wait and rx.decrypt.wait are"
+            " zero by construction, but for segments of one list, which wait for those before them; rx.deliver.wait is"
+            " the time in the cell of a CPU, tx.send.wait that until a list's last segment is encrypted."
+        )
     if analysis.lab:
         lines.append("Recorded in the lab: absolute speed is the emulator's; counts, orders and ratios are real.")
     window = analysis.window
@@ -106,6 +112,10 @@ def queues_sheet(analysis: Analysis) -> Sheet:
         depths = [mean, units.count(q.depth_p99), units.count(q.depth_max)]
         label = analysis.names.label(q.object)
         sheet.add([q.queue, label, q.unit, *depths, units.count(q.limit), units.count(q.refused_packets), _law(q)])
+    held = {q.queue for q in analysis.queues}
+    absent = [name for name in (*RINGS.values(), *PEER_QUEUES.values()) if name not in held]
+    for name in absent if analysis.variant.is_inline else ():
+        sheet.add([name, _NOTHING, "no such queue: inline", *[""] * (len(columns) - 3)])
     return sheet
 
 

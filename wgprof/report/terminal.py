@@ -6,6 +6,8 @@ colour, move or hide anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +16,8 @@ from wgprof.analysis import checks
 from wgprof.analysis.names import clean
 from wgprof.analysis.summary import Analysis, verdict
 from wgprof.analysis.tables import Tables
-from wgprof.report import sheets
+from wgprof.report import ends, sheets
+from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
 
 _STYLES = {checks.OK: "green", checks.FAIL: "bold red", checks.UNKNOWN: "yellow", "error": "red", "wait": "dim"}
@@ -22,17 +25,27 @@ _PIPE_WIDTH = 160
 
 
 def print_analysis(analysis: Analysis, recording: Tables, console: Console | None = None) -> None:
-    """Print the verdict, then the evidence: pipeline, servers, queues, CPUs, quality panel, log."""
+    """Print the verdict, then the evidence: pipeline, servers, queues, CPUs, both ends, quality panel, log."""
     console = console or Console(highlight=False)
     if not console.is_terminal and console.width < _PIPE_WIDTH:
         console = Console(file=console.file, width=_PIPE_WIDTH, highlight=False)
     for line in verdict(analysis):
-        failed = line.startswith("Quality") and bool(analysis.failed)
+        failed = line == analysis.variant.warning or (line.startswith("Quality") and bool(analysis.failed))
         console.print(Text(clean(line, 1000), style="bold red" if failed else "bold"), soft_wrap=True)
     for line in sheets.notes(analysis):
         console.print(Text(line, style="yellow"), soft_wrap=True)
     evidence = [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), sheets.queues_sheet(analysis)]
-    for sheet in (*evidence, sheets.cores_sheet(analysis), sheets.quality_sheet(analysis), sheets.log_sheet(recording)):
+    _print_sheets([*evidence, sheets.cores_sheet(analysis), *sampled_sheets(analysis)], console)
+    if analysis.ends is not None:
+        console.print()
+        for line in ends.lines(analysis.ends):
+            console.print(Text(line), soft_wrap=True)
+        _print_sheets(ends.ends_sheets(analysis.ends), console)
+    _print_sheets([sheets.quality_sheet(analysis), sheets.log_sheet(recording)], console)
+
+
+def _print_sheets(tables: Sequence[Sheet], console: Console) -> None:
+    for sheet in tables:
         if sheet.rows:
             console.print()
             console.print(_table(sheet))

@@ -18,13 +18,15 @@ class RecordRequest:
     sample: int = 0  # journeys: every Nth nonce; 0 chooses by event budget
     depth_hz: int = 397  # clock sampling of queue depths
     compress: bool = False  # compress frames on the wire (ssh)
+    stacks_s: float = 0.0  # how long perf samples stacks after the recording; 0: not at all
 
 
 @dataclass
 class AgentProcess:
     """A running agent: frames come out of `stdout`, one JSON object a line goes into `stdin`.
 
-    Closing `stdin`, or writing {"stop": true}, makes the agent detach, send END and exit.
+    Closing `stdin`, or writing {"stop": true}, makes the agent detach, send END and exit; {"go": true}
+    lets perf's window begin, once there is traffic for it.
     """
 
     stdout: IO[bytes]
@@ -37,11 +39,11 @@ class Target(Protocol):
 
     `start` prepares the place and starts the agent; it raises MachineError, with a remedy, when
     the place cannot run one.  `recording_started` is called once, when the agent's HELLO has
-    arrived and everything is attached: the lab then starts its traffic.  `results` is asked after
-    END, for the manifest (the lab: goodput at the receiver).  `last_words` is what an agent that
-    died said (its stderr; in the lab also the console); `never_recorded` is the error for one that
-    died before its HELLO.  `close` undoes everything, also after a failed start; then `start` may be
-    called again.
+    arrived and everything is attached: the lab then starts its traffic; `sampling_started` when the
+    probes are gone and perf is about to look.  `results` is asked after END, for the manifest (the lab: goodput
+    at the receiver).  `last_words` is what an agent that died said (its stderr; in the lab also the
+    console); `never_recorded` is the error for one that died before its HELLO.  `close` undoes
+    everything, also after a failed start; then `start` may be called again.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Target(Protocol):
     def start(self, request: RecordRequest) -> AgentProcess: ...
 
     def recording_started(self) -> None: ...
+
+    def sampling_started(self) -> None: ...
 
     def results(self) -> dict[str, object]: ...
 

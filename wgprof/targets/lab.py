@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import tempfile
@@ -12,16 +13,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wgprof.errors import MachineError
+from wgprof.kmod.build import Module
+from wgprof.kmod.lab import LAB_TOKEN, build_for, load_in, payload
 from wgprof.lab.image import LabImage, ensure_image
 from wgprof.lab.machine import EmulatorFailure, Machine, host_cores
 from wgprof.lab.qemu import MachineSettings, require_qemu
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
-from wgprof.lab.workload import Traffic, check_tunnels, set_up_tunnels, summary, traffic_seconds, workload_named
+from wgprof.lab.workload import (
+    START_S,
+    Traffic,
+    check_tunnels,
+    set_up_tunnels,
+    summary,
+    traffic_seconds,
+    workload_named,
+)
 from wgprof.targets.base import AgentProcess, RecordRequest
 from wgprof.targets.zipapp import build_agent
 
 #: After the last byte is sent iperf3's ends still exchange their results, through a busy tunnel.
 REPORT_S = 15.0
+#: What perf's own start, its reading of symbols and the look at work items may take beside its window.
+SAMPLING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,8 @@ class LabSettings:
     threaded: bool = False  # NAPI in kernel threads (/sys/class/net/wgN/threaded)
     icount: bool = False  # counted instructions: costs repeat exactly, there is no parallelism
     memory_mb: int = 2048
+    module: str = ""  # a variant of wgprof.kmod; empty: the distribution's own module
+    lab_crypto: float | None = None  # crypto's share of a packet's cost, 0.1 to 0.6; the packets are NOT ENCRYPTED
 
 
 class LabTarget:
@@ -55,6 +70,8 @@ class LabTarget:
         self._sent_at = 0.0
         self._sent_until = 0.0
         self._vcpu_seconds_before = 0.0
+        self._stacks_s = 0.0
+        self._recorded: dict[str, object] | None = None  # results, once perf looks
 
     def start(self, request: RecordRequest) -> AgentProcess:
         """Image, machine, tunnels, agent.  Raises MachineError or UsageError, each with a remedy."""
@@ -63,9 +80,16 @@ class LabTarget:
         check_tunnels(self.settings.tunnels)
         require_qemu()
         self._duration_s = request.duration_s
+        self._stacks_s = request.stacks_s
         image = ensure_image(self.settings.kernel, progress=lambda line, done: self._notify(line))
-        machine = self._boot(image)
+        module = self._build(image)
+        machine = self._boot(image, module)
         prewarmed = machine.start("exec python3 -c 'import bcc'", 60)  # reads half of the disk; meanwhile
+        if module is not None:
+            load_in(machine, module, crypto_parameters(self.settings.lab_crypto))
+            self._notify(f"lab: loaded {module.variant}, patch {module.patch_hash}")
+            if self.settings.lab_crypto is not None:
+                self._notify("lab: the packets are NOT ENCRYPTED, which every view of this recording will say first")
         seconds = set_up_tunnels(machine, self.settings.tunnels, self.settings.threaded)
         self._notify(f"lab: {self.settings.tunnels} tunnel(s) up after {seconds:.0f} s, workload {workload.name}")
         self._traffic = Traffic(machine, workload, self.settings.tunnels)
@@ -84,7 +108,28 @@ class LabTarget:
         self._sent_until = self._sent_at + seconds
         self._traffic.send(seconds)
 
+    def sampling_started(self) -> None:
+        """Send the same traffic again, for perf: the recording's was over when its probes were taken off."""
+        if self.machine is None or self._traffic is None:
+            return
+        self._recorded = self._measured()
+        try:
+            self._traffic.listen()
+            self._traffic.send(self._stacks_s + SAMPLING_S * self.machine.patience)
+        except MachineError as error:
+            self._notify(f"there is no traffic for perf: {error.sentence}")
+        time.sleep(START_S)
+
     def results(self) -> dict[str, object]:
+        """What the recording's traffic achieved, whether or not perf looked afterwards."""
+        if self._recorded is None:
+            return self._measured()
+        if self._traffic is not None:
+            with contextlib.suppress(MachineError):
+                self._traffic.stop()
+        return self._recorded
+
+    def _measured(self) -> dict[str, object]:
         """Goodput at the receivers, and how much host CPU the guest's CPUs used meanwhile.
 
         A machine that died has no goodput, which the result says.
@@ -129,18 +174,32 @@ class LabTarget:
         machine = self.machine.describe() if self.machine else {}
         return {"kind": self.name, "settings": asdict(self.settings), "machine": machine}
 
-    def _boot(self, image: LabImage) -> Machine:
+    def _build(self, image: LabImage) -> Module | None:
+        """The variant that was asked for."""
+        if not self.settings.module:
+            return None
+        dial = self.settings.lab_crypto is not None
+        return build_for(image, self.settings.module, lambda line: self._notify(f"lab: {line}"), lab_crypto=dial)
+
+    def _boot(self, image: LabImage, module: Module | None) -> Machine:
         folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="wgprof-agent-")))
         agent = build_agent(folder / "agent.pyz")
         settings = MachineSettings(
             cpus=self.settings.cpus,
             memory_mb=self.settings.memory_mb,
             icount=self.settings.icount,
-            payload=((agent, "agent.pyz"),),
+            # Only there a module without encryption agrees to be loaded.
+            append="" if self.settings.lab_crypto is None else LAB_TOKEN,
+            payload=((agent, "agent.pyz"), *(() if module is None else (payload(module),))),
         )
         self._notify(f"lab: booting kernel {image.release} with {self.settings.cpus} CPUs")
         self.machine = self._resources.enter_context(Machine(image, settings, self._notify))
         return self.machine
+
+
+def crypto_parameters(share: float | None) -> str:
+    """The module parameter that sets crypto's share; none for a module that encrypts."""
+    return "" if share is None else f"wgprof_crypto_permille={round(share * 1000)}"
 
 
 def agent_command(request: RecordRequest) -> str:

@@ -98,6 +98,9 @@ class LocalTarget:
     def recording_started(self) -> None:
         """Nothing to do: the traffic here is the machine's own."""
 
+    def sampling_started(self) -> None:
+        """As above."""
+
     def results(self) -> dict[str, object]:
         return {}
 

@@ -33,7 +33,7 @@ _LAST_WORDS = 6
 class Progress:
     """What is going on, for the user."""
 
-    phase: str  # "starting", "attaching", "recording", "finishing"
+    phase: str  # "starting", "attaching", "recording", "sampling", "finishing"
     elapsed_s: float = 0.0
 
 
@@ -55,6 +55,11 @@ class Session:
         self._start_ns = 0  # the same moment on the agent's clock
         self._stop_by = 0.0  # an agent asked to stop has to have stopped by then
         self._death = ""
+        self._sampling = False
+
+    @property
+    def _phase(self) -> str:
+        return "sampling" if self._sampling else "recording"
 
     @property
     def recording(self) -> bool:
@@ -113,13 +118,17 @@ class Session:
                 self._start_ns = int(open_frame(raw).json().get("start_ns", 0))
                 self._began = time.monotonic()
                 self._target.recording_started()
+            elif kind == Kind.PERF and not self._sampling:
+                self._sampling = True
+                self._target.sampling_started()
+                _tell(agent, {"go": True})
             elif kind == Kind.LOG:
                 self._take_note(open_frame(raw).json())
             elif kind == Kind.END:
                 self._take_leave(open_frame(raw).json())
                 return True
             if self.recording:
-                self._progress(Progress("recording", time.monotonic() - self._began))
+                self._progress(Progress(self._phase, time.monotonic() - self._began))
 
     def _next(self, agent: AgentProcess, frames: queue.Queue[bytes | FrameError | None]) -> bytes | None:
         """The next frame; None when the agent has gone, or has to be given up."""
@@ -128,7 +137,7 @@ class Session:
         while True:
             if self.interrupted and not self._stop_by:
                 self._stop_by = time.monotonic() + STOP_PATIENCE_S
-                _tell_to_stop(agent)
+                _tell(agent, {"stop": True})
             try:
                 item = frames.get(timeout=_POLL_S)
             except queue.Empty:
@@ -195,9 +204,9 @@ def _refusal(end: dict[str, Any]) -> WgprofError:
     return error
 
 
-def _tell_to_stop(agent: AgentProcess) -> None:
+def _tell(agent: AgentProcess, order: dict[str, bool]) -> None:
     with contextlib.suppress(OSError, ValueError):
-        agent.stdin.write(json.dumps({"stop": True}).encode() + b"\n")
+        agent.stdin.write(json.dumps(order).encode() + b"\n")
         agent.stdin.flush()
 
 

@@ -78,7 +78,8 @@ def _direction(figure: go.Figure, analysis: Analysis, direction: str, *, bottom:
 
 def _stage(figure: go.Figure, analysis: Analysis, stage: Stage, *, left: float, bottom: int) -> None:
     lanes = _lanes(analysis, stage.stage)
-    serial = stage.stage in _SERIAL
+    servers = _servers(analysis, stage.stage)
+    serial = bool(servers)
     middle = left + _STAGE_WIDTH / 2
     _text(figure, middle, bottom + 0.80, f"<b>{stage.stage}</b>", size=14)
     height = (_LANES_TOP - _LANES_BOTTOM) / max(len(lanes), 1)
@@ -96,7 +97,7 @@ def _stage(figure: go.Figure, analysis: Analysis, stage: Stage, *, left: float, 
         line=outline,
         layer="above",
     )
-    many = len(_servers(analysis, stage.stage)) if serial else len(stage.cpus)
+    many = len(servers) if serial else len(stage.cpus)
     if serial:
         shape = "one packet at a time" + (f", {many} peers" if many > 1 else "")
     else:
@@ -111,8 +112,8 @@ def _stage(figure: go.Figure, analysis: Analysis, stage: Stage, *, left: float, 
 
 
 def _servers(analysis: Analysis, stage: str) -> list[Server]:
-    """The serial servers of a stage, one for each peer."""
-    return [s for s in analysis.servers if s.kind == _SERIAL[stage]]
+    """The serial servers of a stage, one for each peer; none where the stage is not serial, or the module inline."""
+    return [s for s in analysis.servers if s.kind == _SERIAL.get(stage)]
 
 
 def _busiest_here(analysis: Analysis, stage: Stage) -> Server | None:
@@ -124,8 +125,9 @@ def _busiest_here(analysis: Analysis, stage: Stage) -> Server | None:
 
 def _lanes(analysis: Analysis, stage: str) -> list[_Lane]:
     """The lanes of a stage, the busiest first where there are too many to show."""
-    if stage in _SERIAL:
-        lanes = [_Lane(analysis.names.label(s.object or 0), s.utilisation) for s in _servers(analysis, stage)]
+    servers = _servers(analysis, stage)
+    if servers:
+        lanes = [_Lane(analysis.names.label(s.object or 0), s.utilisation) for s in servers]
     else:
         (row,) = (s for s in analysis.stages if s.stage == stage and s.object is None)
         lanes = [_Lane(f"CPU {c.cpu}", c.measured[stage]) for c in analysis.cores if c.cpu in row.cpus]

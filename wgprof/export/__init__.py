@@ -1,0 +1,1 @@
+"""A recording's tables in the forms other tools read."""
