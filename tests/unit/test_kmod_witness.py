@@ -116,7 +116,9 @@ def test_two_witnesses_or_none() -> None:
 ROUND = """traces {0} kmalloc-64 {1}
 Percpu: {0} {2}
 SUnreclaim: {0} {3}
-slab {0} skbuff_head_cache {4}
+slab {0} skbuff_small_head {4}
+slab {0} skbuff_head_cache {0}0
+traces {0} skbuff_head_cache {0}0
 slab {0} dentry {0}000
 """
 
@@ -126,7 +128,7 @@ slab {0} dentry {0}000
     [
         ((3, 900, 20_100, 40), []),
         ((48, 900, 20_100, 40), ["kmalloc-64: 45 more objects of WireGuard"]),
-        ((3, 900, 20_100, 85), ["skbuff_head_cache: 45 more objects"]),
+        ((3, 900, 20_100, 85), ["skbuff_small_head: 45 more objects"]),
         ((3, 1400, 20_100, 40), ["per-CPU memory grew by 500 kB"]),
         ((3, 900, 25_000, 40), ["unreclaimable slabs grew by 5000 kB"]),
     ],
