@@ -152,7 +152,7 @@ def test_nothing_happens_to_packets_beyond_what_the_link_does(bench: Bench, vari
 
 
 def test_loading_and_unloading_again_and_again_leaves_nothing(bench: Bench) -> None:
-    leaks = repeat(bench.machine, bench.modules["inline"], times=6, first=1)
+    leaks = repeat(bench.machine, bench.modules["inline"], times=5, first=1)
     assert leaks.faults() == []
 
 

@@ -62,7 +62,9 @@ def compare(folder: Path, end: str, count: int, flows: int, dropped: int, missed
     delivered = list(RECORD.iter_unpack((folder / f"{end}.order").read_bytes()))
     codes = [code(flow, number, flows) for flow, number in delivered]
     wrong = next((at for at, pair in enumerate(zip(arrived, codes, strict=False)) if pair[0] != pair[1]), -1)
-    lost = sum(max(seen) + 1 - len(seen) for seen in nonces.values())
+    # Every key's nonces begin at 0, but the first key was in use before the capture began.
+    begin = [min(seen) if at == 0 else 0 for at, seen in enumerate(nonces.values())]
+    lost = sum(max(seen) + 1 - first - len(seen) for first, seen in zip(begin, nonces.values(), strict=True))
     return {
         "end": end,
         "sent": count * flows,
