@@ -189,4 +189,4 @@ def test_a_disk_that_fills_up_keeps_what_was_recorded(gateway: Gateway, tmp_path
         part = gateway.fetch("/run/small/full.wgprof.part", tmp_path / "full.wgprof.part")
     finally:
         machine.check("umount /run/small")
-    assert finish_part(part, tmp_path / "full.wgprof").duration_s > 1
+    assert finish_part(part, tmp_path / "full.wgprof").duration_s > 0

@@ -138,6 +138,10 @@ def test_a_single_damaged_byte_is_harmless_or_one_sentence(good: bytes, scratch:
     _same_or_one_sentence(bytes(damaged), good, scratch)
 
 
+def test_a_line_end_in_a_files_name_does_not_end_the_sentence(good: bytes, scratch: Path) -> None:
+    _same_or_one_sentence(good.replace(b"log.parquet", b"log\nparquet"), good, scratch)
+
+
 @settings(max_examples=40, deadline=None)
 @given(cut=st.integers(0, 10**9))
 def test_a_truncated_file_is_one_sentence(good: bytes, scratch: Path, cut: int) -> None:

@@ -22,7 +22,7 @@ from wgprof.errors import RecordingError
 from wgprof.recording import parquet
 from wgprof.recording.manifest import MAX_MANIFEST, completed
 from wgprof.recording.schema import BY_NAME, MAGIC, SCHEMA_VERSION, Table
-from wgprof.recording.untrusted import Damage, parse_object
+from wgprof.recording.untrusted import Damage, parse_object, printable
 from wgprof.recording.upgrade import old_schema, upgradable, upgrade_manifest, upgrade_table
 from wgprof.recording.writer import MANIFEST, member, this_version
 
@@ -117,7 +117,8 @@ class _Archive:
         """What the manifest lists must be there, and nothing else: a damaged directory may hide files."""
         there = {MANIFEST, *(member(name) for name in self._listed)}
         if there != set(self._members):
-            raise Damage(f"files differ from its manifest: {', '.join(sorted(there ^ set(self._members)))[:200]}")
+            names = ", ".join(sorted(there ^ set(self._members)))[:200]
+            raise Damage(f"files differ from its manifest: {printable(names)}")
 
     def table(self, table: Table) -> pa.Table:
         with _one_sentence(self.path):

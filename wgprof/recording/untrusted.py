@@ -76,6 +76,11 @@ def integers(value: object, what: str, count: int | None = None) -> list[int]:
     return numbers
 
 
+def printable(value: str) -> str:
+    """On one line, whatever a name holds."""
+    return "".join(c if c.isprintable() else "?" for c in value)
+
+
 def plain(value: object, what: str, depth: int = MAX_DEPTH) -> Any:
     """A copy of a JSON value with bounded depth, bounded strings and bounded integers, for the manifest."""
     if depth == 0:
