@@ -9,22 +9,20 @@
 
 /* Objects looked at in one tick of the clock; with more, the clock goes round. */
 #define CLOCK_BATCH 4
-/* A longer silence of the clock is not made up for: the depth then says nothing about that time. */
-#define CLOCK_TICKS_MAX 256
 
 /* softirq_entry(vector), softirq_exit(vector); vectors of include/linux/interrupt.h */
 #define NET_TX_SOFTIRQ 2
 #define NET_RX_SOFTIRQ 3
 
-INLINE void count_depth(struct cell *cell, u32 depth, u32 ticks)
+INLINE void count_depth(struct cell *cell, u32 depth)
 {
-	cell->counter[D_SAMPLES] += ticks;
-	cell->counter[D_DEPTH_SUM] += (u64)depth * ticks;
+	cell->counter[D_SAMPLES]++;
+	cell->counter[D_DEPTH_SUM] += depth;
 	if (depth > cell->counter[D_DEPTH_MAX])
 		cell->counter[D_DEPTH_MAX] = depth;
 	if (depth)
-		cell->counter[D_OCCUPIED] += ticks;
-	note_times(cell, depth, ticks);
+		cell->counter[D_OCCUPIED]++;
+	note(cell, depth);
 }
 
 /* struct prev_queue: the hand-offs counted, and one that was taken off but waits at the head. */
@@ -35,7 +33,7 @@ INLINE u32 peer_queue_depth(u64 queue)
 	return depth + (read64(queue + OFF_PREV_QUEUE_PEEKED) ? 1 : 0);
 }
 
-INLINE void look_at(u32 slot, u32 cpu, u32 ticks)
+INLINE void look_at(u32 slot, u32 cpu)
 {
 	struct object *object = objects.lookup(&slot);
 	struct block *block = block_of(slot, cpu);
@@ -48,53 +46,33 @@ INLINE void look_at(u32 slot, u32 cpu, u32 ticks)
 			object->kind = OBJECT_GONE;
 			return;
 		}
-		count_depth(&block->cell[TX_QUEUE_DEPTH], peer_queue_depth(object->address + OFF_PEER_TX_QUEUE),
-			    ticks);
-		count_depth(&block->cell[RX_QUEUE_DEPTH], peer_queue_depth(object->address + OFF_PEER_RX_QUEUE),
-			    ticks);
+		count_depth(&block->cell[TX_QUEUE_DEPTH], peer_queue_depth(object->address + OFF_PEER_TX_QUEUE));
+		count_depth(&block->cell[RX_QUEUE_DEPTH], peer_queue_depth(object->address + OFF_PEER_RX_QUEUE));
 		count_depth(&block->cell[TX_STAGED_DEPTH],
-			    read32(object->address + OFF_PEER_STAGED + OFF_LIST_QLEN), ticks);
+			    read32(object->address + OFF_PEER_STAGED + OFF_LIST_QLEN));
 	} else if (object->kind == OBJECT_DEVICE) {
 		/* Likewise: a device's ring length never changes. */
 		if (read32(object->address + OFF_DEVICE_ENCRYPT_RING + OFF_RING_SIZE) != QUEUE_LIMIT)
 			return;
 		count_depth(&block->cell[ENCRYPT_RING_DEPTH],
-			    ring_depth(object->address + OFF_DEVICE_ENCRYPT_RING), ticks);
+			    ring_depth(object->address + OFF_DEVICE_ENCRYPT_RING));
 		count_depth(&block->cell[DECRYPT_RING_DEPTH],
-			    ring_depth(object->address + OFF_DEVICE_DECRYPT_RING), ticks);
+			    ring_depth(object->address + OFF_DEVICE_DECRYPT_RING));
 	}
-}
-
-/*
- * How many periods of the clock this look stands for.  A timer that comes late, because the CPU was
- * taken away or had interrupts off, fires once for all it missed; and queues are longest just then.
- */
-INLINE u32 ticks_passed(struct control *c)
-{
-	u64 now = now_ns(), period = c->clock_period_ns, passed = now - c->clock_ns;
-	bool is_first = !c->clock_ns;
-
-	c->clock_ns = now;
-	if (is_first || !period || passed < period)
-		return 1;
-	if (passed > CLOCK_TICKS_MAX * period)
-		return CLOCK_TICKS_MAX;
-	return (passed + period / 2) / period;
 }
 
 INLINE int on_clock(void)
 {
 	u32 cpu = bpf_get_smp_processor_id();
-	u32 zero = 0, i, slot, ticks;
+	u32 zero = 0, i, slot;
 	struct control *c = control.lookup(&zero);
 
 	if (!c)
 		return 0;
-	ticks = ticks_passed(c);
 	slot = c->clock_cursor;
 	for (i = 0; i < CLOCK_BATCH && i < c->top_slot; i++) {
 		slot = slot < c->top_slot ? slot + 1 : 1;
-		look_at(slot, cpu, ticks);
+		look_at(slot, cpu);
 	}
 	c->clock_cursor = slot;
 	return 0;

@@ -39,7 +39,7 @@ enum { S_PACKETS, S_BYTES, S_SERVICE_NS, S_NESTED_NS, S_FAILED, S_CALLS };
 enum { X_EXECUTIONS, X_PACKETS, X_BUSY_NS, X_EMPTY, X_EMPTY_NS, X_WAKEUPS, X_DELAY_NS, X_DELAYED };
 /* Counters of arrivals at a queue. */
 enum { A_HANDOFFS, A_PACKETS, A_REFUSED, A_REFUSED_PACKETS, A_DEPTH_SUM, A_DEPTH_MAX, A_OUTSIDE };
-/* Counters of depths seen by the clock; a look that was late counts for the ticks it missed. */
+/* Counters of depths seen by the clock. */
 enum { D_SAMPLES, D_DEPTH_SUM, D_DEPTH_MAX, D_OCCUPIED };
 /* Counters of softirqs: runs and time outside the stages. */
 enum { I_NET_RX_RUNS, I_NET_RX_NS, I_NET_TX_RUNS, I_NET_TX_NS, I_OTHER_RUNS, I_OTHER_NS };
@@ -114,8 +114,6 @@ struct control {
 	u32 clock_cursor;	/* slot the clock looked at last */
 	u32 reserved;
 	char names[8][NAME_SIZE];
-	u64 clock_period_ns;
-	u64 clock_ns;		/* when the clock ticked last */
 };
 
 #endif

@@ -124,19 +124,14 @@ INLINE u32 bucket_of(u64 value)
 	return bucket < BUCKETS ? bucket : BUCKETS - 1;
 }
 
-INLINE void note_times(struct cell *cell, u64 value, u32 times)
+INLINE void note(struct cell *cell, u64 value)
 {
 	u32 bucket = bucket_of(value);
 
 	/* The compiler knows the bound, the verifier has to be shown it. */
 	asm volatile("" : "+r"(bucket));
 	if (bucket < BUCKETS)
-		cell->histogram[bucket] += times;
-}
-
-INLINE void note(struct cell *cell, u64 value)
-{
-	note_times(cell, value, 1);
+		cell->histogram[bucket]++;
 }
 
 INLINE void note_duration(struct cell *cell, u64 ns)

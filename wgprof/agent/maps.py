@@ -18,10 +18,9 @@ _CELL_QUADS = CELL.size // 8
 OBJECT = struct.Struct("<6Q4I16s32s28sI")
 _OBJECT_KIND = 48
 OBJECT_DEVICE, OBJECT_PEER, OBJECT_GONE = 1, 2, 3
-#: struct control: sample_every, filter_names, top_slot, clock_cursor, reserved, names, clock_period_ns, clock_ns
-CONTROL = struct.Struct("<Q4I128sQQ")
+#: struct control: sample_every, filter_names, top_slot, clock_cursor, reserved, names
+CONTROL = struct.Struct("<Q4I128s")
 _CONTROL_NAMES = 24
-_CONTROL_CLOCK_PERIOD = 152
 NAME_SIZE = 16
 MAX_NAMES = 8
 
@@ -58,11 +57,6 @@ class Control:
         self._map[_CONTROL_NAMES : _CONTROL_NAMES + len(names)] = names
         # The number last: until then all interfaces are wanted.
         self._map[8:12] = struct.pack("<I", min(len(interfaces), MAX_NAMES))
-
-    def clock_hz(self, hz: int) -> None:
-        """How often queue depths are looked at."""
-        at = _CONTROL_CLOCK_PERIOD
-        self._map[at : at + 8] = struct.pack("<Q", 1_000_000_000 // hz)
 
     def sample_every(self, n: int) -> None:
         """Journeys: every nth nonce; 0 for none."""

@@ -72,9 +72,7 @@ class Recorder:
         interval_ns = int(self._request.get("interval_ms", 100)) * 1_000_000
         online = kernel.online_cpus()
         try:
-            depth_hz = int(self._request.get("depth_hz", 397))
-            self._control.clock_hz(depth_hz)
-            self._probes.start_clock(depth_hz, online[0])
+            self._probes.start_clock(int(self._request.get("depth_hz", 397)), online[0])
         except Exception as error:
             self._stream.log("warning", "probe", f"queue depths cannot be sampled on a clock: {error}")
         self._control.sample_every(self._sampler.every)

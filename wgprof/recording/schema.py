@@ -162,11 +162,7 @@ TABLES: tuple[Table, ...] = (
             *_WHEN,
             _object("peer or device"),
             Column("queue", _TEXT, "encrypt-ring, decrypt-ring, tx-queue, rx-queue or tx.staged"),
-            Column(
-                "samples",
-                _I64,
-                "looks at the depth; one that came late counts for those that were missed",
-            ),
+            Column("samples", _I64, "times the depth was looked at"),
             Column("depth_sum", _I64, "sum of the depths seen, in hand-offs"),
             Column("depth_max", _I64, "largest depth seen by the clock since the recording began"),
             Column("occupied", _I64, "samples that found the queue not empty"),
