@@ -173,7 +173,9 @@ class Conservation:
         # A hand-off may hold more than the mean, but no more than the segments of a GSO skb.
         each = 1 if met["packets"] == met["handoffs"] else _MOST_SEGMENTS
         begin, end = (edge.in_flight(queue, peers, each) + self._skew(edge, direction, peers) for edge in self._edges)
+        # Inferred at the hand-off from a full ring: where a worker just then made room, one too many.
         note = f"{ring_refused} refused at the {RINGS[direction]}" if ring_refused else ""
+        unsure = ring_refused if direction == "rx" else 0
         skew = sum(self._skew(edge, direction, peers) for edge in self._edges)
         outside = f"{met['outside']} came by another way: keepalives and the like" if met["outside"] else ""
         entered = self._stages.of(first, peers)["packets"]
@@ -183,13 +185,21 @@ class Conservation:
             late = begin + end + dropped + (self._in_cells(peers) if direction == "rx" else 0)
             why = f"{dropped} were dropped by the interface" if dropped else ""
             return [
-                Balance(label, f"{first} − {crypt}", entered, crypted + ring_refused, begin + end, begin + end, note),
-                Balance(label, f"{crypt} − {last}", handed_on, left, begin + end, late, why),
+                Balance(
+                    label,
+                    f"{first} − {crypt}",
+                    entered,
+                    crypted + ring_refused,
+                    begin + end + ring_refused,
+                    begin + end,
+                    note,
+                ),
+                Balance(label, f"{crypt} − {last}", handed_on, left, begin + end, late + unsure, why),
             ]
         return [
             Balance(label, f"{first} − {queue}", entered, met["packets"] - met["outside"], skew, skew, outside),
-            Balance(label, f"{queue} − {crypt}", accepted, crypted + ring_refused, begin, end, note),
-            Balance(label, f"{crypt} − {last}", handed_on, left, begin, end),
+            Balance(label, f"{queue} − {crypt}", accepted, crypted + ring_refused, begin + ring_refused, end, note),
+            Balance(label, f"{crypt} − {last}", handed_on, left, begin, end + unsure),
         ]
 
     def _in_cells(self, peers: Sequence[int]) -> int:
