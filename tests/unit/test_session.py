@@ -65,7 +65,7 @@ class Scripted:
         self._script = script
         self._words = words
         self._ends: list[IO[bytes]] = []
-        self.began = self.sampled = self.closed = 0
+        self.began = self.sampled = self.asked_to_stop = self.closed = 0
         self._thread: threading.Thread | None = None
 
     def start(self, request: RecordRequest) -> AgentProcess:
@@ -89,6 +89,9 @@ class Scripted:
 
     def sampling_started(self) -> None:
         self.sampled += 1
+
+    def stopping(self) -> None:
+        self.asked_to_stop += 1
 
     def results(self) -> dict[str, object]:
         return {"goodput_bps": 7}
@@ -216,10 +219,11 @@ def test_an_interruption_asks_the_agent_to_stop_and_completes_the_file(tmp_path:
         heard.append(agent.hear())
         agent.say(encode_json(Kind.END, 99, {"reason": "stopped", "t_ns": START_NS, "probes": [], "losses": []}))
 
-    session, _ = make(tmp_path, script)
+    session, target = make(tmp_path, script)
     finished = session.run()
     assert json.loads(heard[0]) == {"stop": True}
     assert (finished.complete, finished.end_reason, session.interrupted) == (True, "stopped", True)
+    assert target.asked_to_stop == 1
     assert session.messages == [], "the user knows"
     assert open_recording(finished.path).manifest["interrupted"] is True
 

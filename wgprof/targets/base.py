@@ -40,7 +40,8 @@ class Target(Protocol):
     `start` prepares the place and starts the agent; it raises MachineError, with a remedy, when
     the place cannot run one.  `recording_started` is called once, when the agent's HELLO has
     arrived and everything is attached: the lab then starts its traffic; `sampling_started` when the
-    probes are gone and perf is about to look.  `results` is asked after END, for the manifest (the lab: goodput
+    probes are gone and perf is about to look; `stopping` before the agent is asked to stop early.
+    `results` is asked after END, for the manifest (the lab: goodput
     at the receiver).  `last_words` is what an agent that died said (its stderr; in the lab also the
     console); `never_recorded` is the error for one that died before its HELLO.  `close` undoes
     everything, also after a failed start; then `start` may be called again.
@@ -53,6 +54,8 @@ class Target(Protocol):
     def recording_started(self) -> None: ...
 
     def sampling_started(self) -> None: ...
+
+    def stopping(self) -> None: ...
 
     def results(self) -> dict[str, object]: ...
 

@@ -20,6 +20,7 @@ from wgprof.lab.machine import EmulatorFailure, Machine, host_cores
 from wgprof.lab.qemu import MachineSettings, require_qemu
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
 from wgprof.lab.workload import (
+    QUIET_END_S,
     START_S,
     Traffic,
     check_tunnels,
@@ -119,6 +120,13 @@ class LabTarget:
         except MachineError as error:
             self._notify(f"there is no traffic for perf: {error.sentence}")
         time.sleep(START_S)
+
+    def stopping(self) -> None:
+        """End the traffic first: the emulator may not survive that probes are taken off under it (guest/init.sh)."""
+        if self._traffic is not None and self._sent_at:
+            with contextlib.suppress(MachineError):
+                self._traffic.stop()
+                time.sleep(QUIET_END_S)
 
     def results(self) -> dict[str, object]:
         """What the recording's traffic achieved, whether or not perf looked afterwards."""

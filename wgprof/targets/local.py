@@ -101,6 +101,9 @@ class LocalTarget:
     def sampling_started(self) -> None:
         """As above."""
 
+    def stopping(self) -> None:
+        """Nothing to do, likewise."""
+
     def results(self) -> dict[str, object]:
         return {}
 

@@ -136,6 +136,7 @@ class Session:
         patience = TICK_PATIENCE_S if self.recording else ATTACH_PATIENCE_S
         while True:
             if self.interrupted and not self._stop_by:
+                self._target.stopping()
                 self._stop_by = time.monotonic() + STOP_PATIENCE_S
                 _tell(agent, {"stop": True})
             try:
