@@ -157,7 +157,7 @@ def test_a_kernel_without_kprobes_is_recorded_by_fentry_and_silence_is_said(gate
     command = ["record", "--target", "local", "--duration", "3", "-o", "silent.wgprof"]
     result = gateway.wgprof(*command, before=hidden(*KPROBES))
     assert result.exit_code == 0, result.stderr
-    recording = open_recording(gateway.fetch("/root/run/silent.wgprof", tmp_path / "silent.wgprof"))
+    recording = open_recording(gateway.fetch("/srv/run/silent.wgprof", tmp_path / "silent.wgprof"))
     kinds = set(recording.table("probes")["kind"])
     assert "fentry" in kinds and not kinds & {"kprobe", "kretprobe", "missing"}
     assert recording.manifest["complete"]

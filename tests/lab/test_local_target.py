@@ -94,7 +94,7 @@ def test_root_records_and_every_packet_is_counted_as_another_tool_counts_it(gate
     assert re.search(r"Wrote thirty.wgprof \(\d.* [kM]B\)", result.stderr)
     assert (sent, answered) == (PINGS, PINGS)
     assert goodput["bytes"] > MEGABYTE
-    recording, analysis = fetched(gateway, "/root/run/thirty.wgprof", tmp_path)
+    recording, analysis = fetched(gateway, "/srv/run/thirty.wgprof", tmp_path)
     assert encrypted(recording, begin, end) == count
     assert count > 2 * PINGS + goodput["bytes"] / 1400
     assert failed_checks(analysis) == []
@@ -171,7 +171,7 @@ def test_a_killed_agent_is_reported_and_what_it_sent_is_kept(gateway: Gateway, t
     assert result.exit_code == 1
     assert re.search(r"note: after [\d.]+ s: the agent.*; it said: killed by signal 9 \(Killed\)", result.stderr)
     assert "Wrote bereft.wgprof" in result.stdout
-    recording, _ = fetched(gateway, "/root/run/bereft.wgprof", tmp_path)
+    recording, _ = fetched(gateway, "/srv/run/bereft.wgprof", tmp_path)
     assert (recording.manifest["complete"], recording.manifest["end_reason"]) == (False, "agent died")
     assert "killed by signal 9" in recording.manifest["message"]
     stages = recording.table("stages")
@@ -196,7 +196,7 @@ def test_what_goes_away_is_told_with_its_time_and_the_rest_is_recorded(gateway: 
     assert result.exit_code == 0, result.stderr
     assert re.search(r"note: after [\d.]+ s: interface wg0 went away", result.stderr)
     assert re.search(r"note: after [\d.]+ s: a peer of wg0@far was removed", result.stderr)
-    recording, analysis = fetched(gateway, "/root/run/less.wgprof", tmp_path)
+    recording, analysis = fetched(gateway, "/srv/run/less.wgprof", tmp_path)
     log = recording.table("log")
     assert {"peer", "interface"} <= set(log["topic"])
     assert (log["t_ns"] > recording.manifest["clock"]["start_ns"]).all()
@@ -215,7 +215,7 @@ def test_inside_a_network_namespace_its_interface_is_recorded(gateway: Gateway, 
     sent, _ = gateway.ping(FEW_PINGS)
     result = run.wait()
     assert result.exit_code == 0, result.stderr
-    recording, analysis = fetched(gateway, "/root/run/far.wgprof", tmp_path)
+    recording, analysis = fetched(gateway, "/srv/run/far.wgprof", tmp_path)
     assert failed_checks(analysis) == []
     assert recording.manifest["probes"]["missing"] == 0
     stages = recording.table("stages")

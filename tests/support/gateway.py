@@ -22,7 +22,7 @@ WGPROF = "/opt/wgprof/bin/wgprof"
 FAR = "10.9.0.2"
 #: What only the agent itself is called: neither sudo nor the shell that starts it.
 AGENT = "^/usr/bin/python3 -I [^ ]*agent.pyz record"
-_FOLDER = "/root/run"
+_FOLDER = "/srv/run"
 
 #: The virtual environment is the guest's own; pip runs out of its wheel, as Debian splits python3-venv off.
 INSTALL = """
@@ -31,7 +31,7 @@ python3 -m venv --without-pip /opt/wgprof
 pip=$(echo /payload/wheels/pip-*.whl)
 /opt/wgprof/bin/python $pip/pip install -q --no-index --no-cache-dir --no-compile \
     --disable-pip-version-check --find-links /payload/wheels wgprof
-mkdir -p /root/run
+mkdir -p /srv/run
 useradd --create-home --shell /bin/sh helper
 useradd --create-home --shell /bin/sh typist
 useradd --create-home --shell /bin/sh nobodys
