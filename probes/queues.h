@@ -36,12 +36,12 @@ INLINE void read_mark(struct packet_mark *mark, u64 skb)
 }
 
 /* Packets the worker that runs on this CPU has moved. */
-INLINE void count_moved(struct cpu_state *state, u32 packets)
+INLINE void count_moved(struct cpu_state *state, u32 cpu, u32 packets)
 {
-	u32 index = state->running;
+	struct worker *worker = running_worker(state, cpu);
 
-	if (index)
-		state->workers[(index - 1) & (WORKERS - 1)].packets += packets;
+	if (worker)
+		worker->packets += packets;
 }
 
 INLINE bool ring_slot_taken(u64 ring, u32 slot)

@@ -19,25 +19,34 @@ struct frame {
 	u64 nested;
 };
 
+/* A packet that is being encrypted, decrypted or sent. */
+struct packet {
+	struct frame frame;
+	u64 nonce;
+	u32 key, slot, bytes, is_data;
+};
+
 /* A worker function that is running, or was switched out, on this CPU. */
 struct worker {
-	u64 pid;		/* 0: free */
+	u64 pid;		/* of the task that executes it; 0: none does */
 	u64 off_at;		/* when it was switched out, 0 while it runs */
 	u64 off_nested;
 	u64 packets;		/* moved in this execution */
 	u64 delay_ns;
 	struct frame run;
-	struct frame crypt;
-	u64 crypt_nonce;
-	u32 crypt_key;
-	u32 crypt_slot;
-	u32 crypt_bytes;
-	u32 crypt_flags;
+	struct packet packet;	/* a worker has one in hand at a time */
 	u32 slot;
 	u32 kind;
 };
 
-#define WORKERS 8
+/*
+ * Where the executions of a CPU's work items are kept.  A work item never runs twice at a time, so each has a place
+ * of its own: two a slot, since a device has one that encrypts and one that decrypts on each CPU, and a peer one that
+ * transmits.  Those of unknown devices and peers share a few.
+ */
+#define WORKERS_OF_SLOT 2
+#define WORKERS_OF_NOBODY 16
+#define WORKERS (SLOTS * WORKERS_OF_SLOT + WORKERS_OF_NOBODY)
 
 enum { HANDING_NONE, HANDING_TX, HANDING_RX };
 
@@ -55,7 +64,7 @@ struct handoff {
 struct cpu_state {
 	u64 nested;
 	u64 losses[LOSSES];
-	u32 running;		/* index + 1 of the worker on the CPU, 0 if none */
+	u32 running;		/* place + 1 of the worker on the CPU, 0 if none */
 	u32 parked;		/* workers switched out in mid execution */
 
 	struct frame xmit;
@@ -65,9 +74,7 @@ struct cpu_state {
 	struct handoff tx, rx;
 	u32 handing_off, pad2;
 
-	struct frame send;
-	u64 send_nonce;
-	u32 send_key, send_slot, send_bytes, send_data;
+	struct packet sending;	/* by whom is no transmit worker */
 
 	struct frame poll;
 	struct frame deliver;	/* start 0: no packet is being delivered */
@@ -76,12 +83,11 @@ struct cpu_state {
 
 	struct frame softirq;
 	u64 softirq_vector;
-
-	struct worker workers[WORKERS];
 };
 
 BPF_F_TABLE("array", u32, struct control, control, 1, F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct cpu_state, states, CPUS, F_MMAPABLE);
+BPF_TABLE("array", u32, struct worker, workers, WORKERS * CPUS);
 BPF_F_TABLE("array", u32, struct block, blocks, SLOTS * CPUS, F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct object, objects, SLOTS, F_MMAPABLE);
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
@@ -91,6 +97,18 @@ BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 INLINE struct cpu_state *this_state(u32 cpu)
 {
 	return states.lookup(&cpu);
+}
+
+INLINE struct worker *worker_at(u32 place, u32 cpu)
+{
+	u32 index = cpu * WORKERS + place;
+
+	return workers.lookup(&index);
+}
+
+INLINE struct worker *running_worker(const struct cpu_state *state, u32 cpu)
+{
+	return state->running ? worker_at(state->running - 1, cpu) : NULL;
 }
 
 INLINE struct block *block_of(u32 slot, u32 cpu)

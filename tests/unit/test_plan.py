@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.captures.facts import INLINE, KERNELS, captured, captured_facts
@@ -10,9 +12,8 @@ from wgprof.resources import resource_dir
 
 PLAN = load_plan((resource_dir("probes") / "plan.json").read_text())
 POINTS = {entry["point"] for entry in PLAN["points"] if "only_in" not in entry}
-
-
 INLINE_POINTS = {entry["point"] for entry in PLAN["points"] if entry.get("only_in") == "inline"}
+KPROBES_ALONE: dict[str, Any] = {"module_fentry": False, "kernel_fentry": False}
 
 
 def kinds(resolved: Resolved) -> dict[str, str]:
@@ -60,11 +61,16 @@ def test_a_function_of_that_name_elsewhere_is_not_the_variant() -> None:
     assert places and not resolved.missing and resolved.defines["INLINE_PATH"] == 0
 
 
-def test_old_bcc_gets_kprobes_new_bcc_gets_fentry() -> None:
-    assert kinds(resolve(PLAN, captured_facts("6.1")))["tx.encrypt start"] == "kprobe"
-    assert kinds(resolve(PLAN, captured_facts("6.1")))["tx.encrypt end"] == "kretprobe"
-    assert kinds(resolve(PLAN, captured_facts("6.12")))["tx.encrypt start"] == "fentry"
-    assert kinds(resolve(PLAN, captured_facts("6.12")))["tx.encrypt end"] == "fexit"
+@pytest.mark.parametrize("kernel", ("6.1", "6.12"))
+def test_kernels_without_fentry_get_kprobes(kernel: str) -> None:
+    """Which bcc is installed does not matter: fentry programs are loaded without it."""
+    with_fentry = resolve(PLAN, captured_facts(kernel))
+    assert kinds(with_fentry)["tx.encrypt start"] == "fentry"
+    assert kinds(with_fentry)["tx.encrypt end"] == "fexit"
+    assert all(a.type_id for a in with_fentry.attachments if a.kind in ("fentry", "fexit"))
+    without = kinds(resolve(PLAN, captured_facts(kernel, **KPROBES_ALONE)))
+    assert without["tx.encrypt start"] == "kprobe"
+    assert without["tx.encrypt end"] == "kretprobe"
 
 
 def test_a_preemptible_kernel_gets_kprobes_where_tasks_are_switched() -> None:
@@ -123,7 +129,7 @@ def test_compiler_made_copies() -> None:
         symbols = {n: p for n, p in facts.symbols.items() if n != "encrypt_packet"}
         symbols.update(dict.fromkeys(names, ((1, "wireguard"),)))
         traceable = facts.traceable | {(name, "wireguard") for name in names}  # type: ignore[operator]
-        return resolve(PLAN, captured_facts("6.1", symbols=symbols, traceable=traceable))
+        return resolve(PLAN, captured_facts("6.1", symbols=symbols, traceable=traceable, **KPROBES_ALONE))
 
     one = {a.point: a.symbol for a in renamed(copy).attachments}
     assert one["tx.encrypt start"] == copy
@@ -133,7 +139,7 @@ def test_compiler_made_copies() -> None:
 
 def test_a_name_of_another_module_is_not_taken() -> None:
     symbols = {**captured_facts("6.1").symbols, "decrypt_packet": ((1, "othervpn"),)}
-    resolved = resolve(PLAN, captured_facts("6.1", symbols=symbols))
+    resolved = resolve(PLAN, captured_facts("6.1", symbols=symbols, **KPROBES_ALONE))
     assert "rx.decrypt start" in {m.point for m in resolved.missing}
 
 
@@ -147,7 +153,7 @@ def test_hidden_addresses_cost_the_delays_and_are_said() -> None:
 def test_missing_tracepoints_and_kprobes() -> None:
     resolved = resolve(PLAN, captured_facts("6.12", tracepoints=frozenset()))
     assert {m.point for m in resolved.missing} == {"work queued", "task switch", "softirq start", "softirq end"}
-    resolved = resolve(PLAN, captured_facts("6.1", kprobes=False))
+    resolved = resolve(PLAN, captured_facts("6.1", kprobes=False, **KPROBES_ALONE))
     assert set(kinds(resolved).values()) == {"tracepoint", "perf"}
 
 

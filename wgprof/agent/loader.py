@@ -8,6 +8,7 @@ time.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from wgprof.agent.maps import Control
 from wgprof.agent.plan import Attachment, Facts, Missing, Resolved, resolve
+from wgprof.agent.tracing import TracingError, attach_tracing, btf_descriptor, load_tracing
 
 RING_PAGES = 2048
 RING_BYTES = RING_PAGES * 4096
@@ -28,6 +30,7 @@ MIN_SLOTS = 16
 #: Rounds of "attach, drop what was refused, compile again".
 ROUNDS = 3
 
+_TRACING = ("fentry", "fexit")
 _OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
 
 
@@ -74,8 +77,6 @@ class Programs:
                 pass
 
         self._types = {
-            "fentry": BPF.TRACING,
-            "fexit": BPF.TRACING,
             "kprobe": BPF.KPROBE,
             "kretprobe": BPF.KPROBE,
             "tracepoint": BPF.RAW_TRACEPOINT,
@@ -91,24 +92,47 @@ class Programs:
             except Exception as error:
                 raise LoadError(f"{error}: {_last_error(captured.text())}") from error
 
+        self._links: Dict[str, int] = {}  # program -> descriptor: of fentry and fexit, which are not bcc's business
+        self._btf_fds: Dict[str, int] = {"vmlinux": 0}
+
     def load(self, a: Attachment) -> int:
         """Has the kernel verify a program; returns its descriptor.  Raises LoadError with the verifier's words."""
+        if a.kind in _TRACING:
+            return self._load_tracing(a)
         with _captured_stderr() as captured:
             try:
                 return int(self.bpf.load_func(a.program.encode(), self._types[a.kind]).fd)
             except Exception as error:
                 raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
 
-    def attach(self, a: Attachment) -> None:
+    def _load_tracing(self, a: Attachment) -> int:
+        from bcc.libbcc import lib
+
+        if a.module not in self._btf_fds:
+            fd = btf_descriptor(a.module)
+            if fd is None:
+                raise LoadError(f"the kernel has no type information of {a.module}")
+            self._btf_fds[a.module] = fd
+        module, program = self.bpf.module, a.program.encode()
+        start, size = lib.bpf_function_start(module, program), lib.bpf_function_size(module, program)
+        code = ctypes.string_at(start, size)
+        try:
+            return load_tracing(code, a.symbol, a.kind == "fexit", a.type_id, self._btf_fds[a.module])
+        except TracingError as error:
+            raise LoadError(_last_error(str(error))) from error
+
+    def attach(self, a: Attachment, fd: int) -> None:
         """Attaches a loaded program; the clock waits for `start_clock`.  Raises LoadError."""
+        if a.kind in _TRACING:
+            try:
+                self._links[a.program] = attach_tracing(fd)
+            except TracingError as error:
+                raise LoadError(str(error)) from error
+            return
         bpf, program, symbol = self.bpf, a.program.encode(), a.symbol.encode()
         with _captured_stderr() as captured:
             try:
-                if a.kind == "fentry":
-                    bpf.attach_kfunc(fn_name=program)
-                elif a.kind == "fexit":
-                    bpf.attach_kretfunc(fn_name=program)
-                elif a.kind == "kprobe":
+                if a.kind == "kprobe":
                     bpf.attach_kprobe(event=symbol, fn_name=program)
                 elif a.kind == "kretprobe":
                     bpf.attach_kretprobe(event=symbol, fn_name=program)
@@ -128,6 +152,18 @@ class Programs:
             sample_freq=hz,
             cpu=cpu,
         )
+
+    def close(self) -> None:
+        """Detaches everything."""
+        # Program descriptors live on in `Attached`; without a link a program does not run.
+        for fd in self._links.values():
+            os.close(fd)
+        for fd in self._btf_fds.values():
+            if fd:
+                os.close(fd)
+        self._links, self._btf_fds = {}, {"vmlinux": 0}
+        with contextlib.suppress(Exception):
+            self.bpf.cleanup()
 
 
 class Probes:
@@ -178,7 +214,7 @@ class Probes:
         self.control = Control(self.map_fd("control"), self._interfaces)
         for item in loaded:
             try:
-                programs.attach(item.attachment)
+                programs.attach(item.attachment, item.fd)
                 self.attached.append(item)
             except LoadError as error:
                 failed.add(self._refuse(item.attachment, error))
@@ -210,8 +246,7 @@ class Probes:
     def close(self) -> None:
         programs, self._programs = self._programs, None
         if programs is not None:
-            with contextlib.suppress(Exception):
-                programs.bpf.cleanup()
+            programs.close()
         self.attached = []
 
 

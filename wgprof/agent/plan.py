@@ -25,10 +25,12 @@ class Facts:
     traceable: Optional[FrozenSet[Tuple[str, str]]]
     #: BTF: module ("vmlinux" for the kernel itself), function -> number of arguments, None if it has none.
     arguments: Callable[[str, str], Optional[int]]
+    #: BTF: module, function -> the function's number there, None if it has none.
+    function_id: Callable[[str, str], Optional[int]]
     #: BTF: "structure.member" -> byte offset; raises BtfError.
     offset: Callable[[str], int]
     tracepoints: FrozenSet[str]
-    module_fentry: bool  # bcc can attach fentry and fexit to a module's functions
+    module_fentry: bool  # fentry and fexit reach the module's functions
     kernel_fentry: bool  # and to the kernel's own
     kprobes: bool  # the kernel has kprobes
     #: The kernel may switch tasks in the middle of kernel code (preempt=full or lazy).
@@ -46,6 +48,7 @@ class Attachment:
     program: str  # name of the BPF function
     source: str  # the line of C that makes it
     affects: str
+    type_id: int = 0  # of the function in its module's type information, for fentry and fexit
 
 
 @dataclass(frozen=True)
@@ -185,8 +188,8 @@ def _candidate(
     handler = entry["handler"]
     program = "probe_" + entry["point"].replace(" ", "_").replace(".", "_").replace("-", "_")
 
-    def made(symbol: str, program: str, source: str) -> Tuple[Attachment, str]:
-        return Attachment(entry["point"], kind, symbol, module, program, source, affects), ""
+    def made(symbol: str, program: str, source: str, type_id: int = 0) -> Tuple[Attachment, str]:
+        return Attachment(entry["point"], kind, symbol, module, program, source, affects, type_id), ""
 
     if kind == "perf":
         return made(function, program, f"CLOCK({program}, {handler})")
@@ -196,17 +199,17 @@ def _candidate(
         return made(function, program, f"TRACEPOINT({program}, {handler}, {entry['argument_index']})")
     if kind in ("fentry", "fexit"):
         if not (facts.kernel_fentry if module == "vmlinux" else facts.module_fentry):
-            return None, f"no {kind} on this kernel or with this bcc"
-        count = facts.arguments(module, function)
-        if count is None:
+            return None, f"no {kind} on this kernel"
+        count, type_id = facts.arguments(module, function), facts.function_id(module, function)
+        if count is None or type_id is None:
             return None, f"{function} is not in the type information"
         if not _is_traceable(facts, function, module):
             return None, f"{function} cannot be traced"
         if kind == "fentry":
             program = f"kfunc__{module}__{function}"
-            return made(function, program, f"FENTRY{entry['arguments']}({program}, {handler})")
+            return made(function, program, f"FENTRY{entry['arguments']}({program}, {handler})", type_id)
         program = f"kretfunc__{module}__{function}"
-        return made(function, program, f"{entry.get('macro', 'FEXIT')}({program}, {handler}, {count})")
+        return made(function, program, f"{entry.get('macro', 'FEXIT')}({program}, {handler}, {count})", type_id)
     if not facts.kprobes:
         return None, "this kernel has no kprobes"
     symbol = _probe_symbol(facts, function, module)
