@@ -92,14 +92,18 @@ def bpftrace_script() -> str:
 
 @contextmanager
 def bpftrace(machine: Machine) -> Iterator[Attached]:
-    with _command(machine, "exec bpftrace /payload/stages.bt >/run/peer.out", "stages.bt") as attached:
+    with _command(machine, "exec bpftrace /payload/stages.bt", "stages.bt") as attached:
         yield attached
 
 
 @contextmanager
 def funclatency(machine: Machine) -> Iterator[Attached]:
+    """It keeps one start a task, so it loses every call inside which another of the functions ran.
+
+    A shell has its background jobs ignore SIGINT, by which the tool is told to print.
+    """
     pattern = "^(" + "|".join(FUNCTIONS) + ")$"
-    command = f"exec python3 /payload/{FUNCLATENCY} -r -F '{pattern}' >/run/peer.out"
+    command = f"exec env --default-signal=INT python3 /payload/{FUNCLATENCY} -r -F '{pattern}'"
     with _command(machine, command, FUNCLATENCY) as attached:
         yield attached
 
@@ -107,17 +111,19 @@ def funclatency(machine: Machine) -> Iterator[Attached]:
 @contextmanager
 def _command(machine: Machine, command: str, word: str) -> Iterator[Attached]:
     """A command that attaches to all FUNCTIONS, until the block ends.  Raises MachineError if it does not."""
-    job = machine.start(command)
+    job = machine.start(f"echo $$ >/run/peer.pid; {command} >/run/peer.out")
     names = "|".join(FUNCTIONS)
-    count = f"grep -cE '^({names}) ' /sys/kernel/tracing/enabled_functions"
-    machine.check(f"until [ $({count}) -eq {len(FUNCTIONS)} ]; do sleep 0.2; done; sleep 2", 300)
+    # A start and a return of each; then time for the tool to settle.
+    count = f"grep -cE ' ({names})[+]' /sys/kernel/debug/kprobes/list"
+    machine.check(f"until [ $({count}) -eq {2 * len(FUNCTIONS)} ]; do sleep 0.5; done; sleep 5", 300)
     try:
         yield Attached(word)
     finally:
-        machine.run(f"pkill -INT -f '{word}'", 10)
-        job.wait(120)
-    if not int(machine.check("grep -c '@' /run/peer.out; true").split()[0]):
-        raise MachineError(f"{word} printed no histogram", machine.check("tail -3 /run/peer.out"))
+        machine.run("kill -INT $(cat /run/peer.pid)", 10)
+        ended = machine.wait(job, 120)
+    shown = machine.check(f"grep -cE '^(@|Function = )({names})' /run/peer.out; true").split()[0]
+    if not int(shown):
+        raise MachineError(f"{word} printed no histogram", ended.stderr[-500:])
 
 
 def fetch_funclatency(folder: Path) -> Path | None:
