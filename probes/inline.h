@@ -147,7 +147,7 @@ INLINE int inline_crypt_begins(u32 cpu, u64 skb, u64 keypair, bool encrypt, bool
 {
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
-	struct wire_header header = {};
+	struct wire_header header;
 	struct inline_way *way;
 	u64 peer, now;
 
@@ -162,10 +162,10 @@ INLINE int inline_crypt_begins(u32 cpu, u64 skb, u64 keypair, bool encrypt, bool
 	}
 	way->bytes = load32(skb, OFF_SKB_LEN, typed);
 	if (encrypt) {
-		way->nonce = read64(skb + OFF_SKB_CB);
+		way->nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
 		way->key = load32(keypair, OFF_KEYPAIR_REMOTE_INDEX, typed);
 	} else {
-		bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
+		header = read_header(skb, typed);
 		way->nonce = header.nonce;
 		way->key = header.key;
 	}

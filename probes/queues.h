@@ -25,14 +25,15 @@ struct wire_header {
 };
 
 /* The start of skb->cb while WireGuard owns the packet: struct packet_cb of queueing.h. */
-struct packet_mark {
-	u64 nonce;
-	u64 keypair;
-};
+#define PACKET_NONCE 0
+#define PACKET_KEYPAIR 8
 
-INLINE void read_mark(struct packet_mark *mark, u64 skb)
+INLINE struct wire_header read_header(u64 skb, bool typed)
 {
-	bpf_probe_read_kernel(mark, sizeof(*mark), (void *)(skb + OFF_SKB_CB));
+	struct pair pair = read_pair(load64(skb, OFF_SKB_DATA, typed));
+	struct wire_header header = { .type = pair.first & 0xff, .key = pair.first >> 32, .nonce = pair.second };
+
+	return header;
 }
 
 /* Packets the worker that runs on this CPU has moved. */
@@ -90,18 +91,17 @@ INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct packet_mark mark = {};
-	struct wire_header header = {};
+	struct wire_header header;
 	struct handoff *handoff;
 	struct object *object;
-	u64 peer, id;
-	u32 slot, depth;
+	u64 keypair, peer, id;
 	bool transmit;
+	u32 slot;
 
 	if (!state)
 		return 0;
-	read_mark(&mark, skb);
-	peer = read64(mark.keypair + OFF_KEYPAIR_PEER);
+	keypair = load64(skb, OFF_SKB_CB + PACKET_KEYPAIR, typed);
+	peer = read64(keypair + OFF_KEYPAIR_PEER);
 	id = read64(peer + OFF_PEER_INTERNAL_ID);
 	transmit = queue == peer + OFF_PEER_TX_QUEUE;
 	if (!transmit && queue != peer + OFF_PEER_RX_QUEUE)
@@ -121,12 +121,12 @@ INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 	if (transmit) {
 		/* The list's head still stands on the caller's stack and knows its length. */
 		handoff->packets = read32(load64(skb, OFF_SKB_PREV, typed) + OFF_LIST_QLEN);
-		handoff->nonce = mark.nonce;
-		handoff->key = read32(mark.keypair + OFF_KEYPAIR_REMOTE_INDEX);
+		handoff->nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+		handoff->key = read32(keypair + OFF_KEYPAIR_REMOTE_INDEX);
 		state->xmit_slot = slot;
 		state->xmit_packets += handoff->packets;
 	} else {
-		bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
+		header = read_header(skb, typed);
 		handoff->packets = 1;
 		handoff->nonce = header.nonce;
 		handoff->key = header.key;

@@ -93,7 +93,7 @@ INLINE void finish_delivery(struct cpu_state *state, u32 cpu, struct block *bloc
 	cell->counter[S_BYTES] += state->deliver_bytes;
 	count_service(cell, own, on_top);
 	state->poll_delivered++;
-	if (is_sampled(state->deliver_nonce)) {
+	if (state->deliver_sampled) {
 		struct step step = {
 			.end = now, .nonce = state->deliver_nonce, .service = now - start,
 			.key = state->deliver_key, .slot = state->poll_slot, .point = POINT_DELIVER,
@@ -111,7 +111,6 @@ INLINE int on_deliver(u64 endpoint, u64 skb, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct packet_mark mark = {};
 	struct block *block;
 	u64 now;
 
@@ -125,11 +124,10 @@ INLINE int on_deliver(u64 endpoint, u64 skb, bool typed)
 	now = now_ns();
 	if (state->deliver.start)
 		finish_delivery(state, cpu, block, now);
-	read_mark(&mark, skb);
-	state->deliver_nonce = mark.nonce;
-	state->deliver_key = 0;
-	if (is_sampled(mark.nonce))
-		state->deliver_key = read32(mark.keypair + OFF_KEYPAIR_INDEX);
+	state->deliver_nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+	state->deliver_sampled = is_sampled(state->deliver_nonce);
+	if (state->deliver_sampled)
+		state->deliver_key = read32(load64(skb, OFF_SKB_CB + PACKET_KEYPAIR, typed) + OFF_KEYPAIR_INDEX);
 	state->deliver_bytes = load32(skb, OFF_SKB_LEN, typed);
 	frame_open(state, &state->deliver, now);
 	return 0;

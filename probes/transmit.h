@@ -56,12 +56,12 @@ INLINE int on_send(u64 peer, u64 skb, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct wire_header header = {};
+	struct wire_header header;
 
 	if (!state)
 		return 0;
-	bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
-	state->send_data = (header.type & 0xff) == MESSAGE_DATA;
+	header = read_header(skb, typed);
+	state->send_data = header.type == MESSAGE_DATA;
 	state->send_nonce = header.nonce;
 	state->send_key = header.key;
 	state->send_bytes = load32(skb, OFF_SKB_LEN, typed);

@@ -180,7 +180,7 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct wire_header header = {};
+	struct wire_header header;
 	struct worker *worker;
 	u64 peer;
 
@@ -197,10 +197,10 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 	worker->crypt_slot = slot_of_peer(peer, typed);
 	worker->crypt_bytes = load32(skb, OFF_SKB_LEN, typed);
 	if (encrypt) {
-		worker->crypt_nonce = read64(skb + OFF_SKB_CB);
+		worker->crypt_nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
 		worker->crypt_key = load32(keypair, OFF_KEYPAIR_REMOTE_INDEX, typed);
 	} else {
-		bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
+		header = read_header(skb, typed);
 		worker->crypt_nonce = header.nonce;
 		worker->crypt_key = header.key;
 	}

@@ -52,6 +52,11 @@ def test_kprobe_programs_of_the_inline_variant_pass_the_verifier(kernel: str) ->
     assert not {name: row["error"] for name, row in programs.items() if row["error"]}
 
 
+def test_programs_that_read_by_casts_pass_as_well() -> None:
+    programs = verify("6.12", "--kprobes", "--cast")
+    assert not {name: row["error"] for name, row in programs.items() if row["error"]}
+
+
 @pytest.mark.parametrize("kernel", ("6.12", "7.2", "6.12-inline"))
 def test_fentry_programs_compile(kernel: str) -> None:
     programs = verify(kernel)

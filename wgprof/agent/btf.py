@@ -107,11 +107,23 @@ class Btf:
         prototype = None if offset is None else self._functions.get(offset)
         return None if prototype is None else self._arguments(prototype)
 
+    def function_id(self, function: str) -> Optional[int]:
+        """The BTF id of one of this section's functions; None if there is no such function."""
+        offset = self._offset_of_name(function)
+        if offset is None or offset not in self._functions:
+            return None
+        words = self._words
+        for number, position in enumerate(self._positions):
+            if words[position] == offset and (words[position + 1] >> 24) & 0x1F == _FUNC:
+                return self._first_id + number
+        return None
+
     def _arguments(self, prototype: int) -> int:
         words, position = self._type(prototype)
         return words[position + 1] & 0xFFFF
 
-    def _struct_id(self, name: str) -> int:
+    def struct_id(self, name: str) -> int:
+        """The BTF id of a structure.  Raises BtfError if there is none."""
         # A split section may use a name that only the base's strings hold, so look by both.
         offset = self._offset_of_name(name)
         if offset is not None and offset in self._aggregates:
@@ -120,7 +132,7 @@ class Btf:
             base_offset = self.base._offset_of_name(name)
             if base_offset is not None and base_offset in self._aggregates:
                 return self._aggregates[base_offset]
-            return self.base._struct_id(name)
+            return self.base.struct_id(name)
         raise BtfError(f"no structure {name}")
 
     def _members(self, type_id: int) -> Iterable[Tuple[str, int, int]]:
@@ -157,7 +169,7 @@ class Btf:
     def offset(self, path: str) -> int:
         """Byte offset of `structure.member[.member..]`.  Raises BtfError if there is none."""
         name, *members = path.split(".")
-        type_id, bits = self._struct_id(name), 0
+        type_id, bits = self.struct_id(name), 0
         for member in members:
             found = self._find(self._resolve(type_id), member)
             if found is None:

@@ -8,8 +8,10 @@ time.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
+import struct
 import tempfile
 import time
 from dataclasses import dataclass
@@ -27,6 +29,13 @@ MAX_SLOTS = 256
 MIN_SLOTS = 16
 #: Rounds of "attach, drop what was refused, compile again".
 ROUNDS = 3
+
+#: A helper's number that no kernel has: probes/access.h calls it where a kernel function is to be called.
+CAST_CALL = 0x77677072
+#: struct bpf_insn: code, registers, offset, immediate; BPF_JMP | BPF_CALL, and BPF_PSEUDO_KFUNC_CALL as its source.
+_INSTRUCTION = struct.Struct("<BBhi")
+_CALL = 0x85
+_KERNEL_FUNCTION = 0x20
 
 _OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
 
@@ -60,10 +69,23 @@ def joined(directory: str, name: str, seen: Optional[Set[str]] = None) -> str:
     return "".join(lines)
 
 
-class Programs:
-    """The compiled programs of a resolved plan.  Raises LoadError if they do not compile."""
+def complete(code: "ctypes.Array[ctypes.c_uint8]", cast_function: int) -> None:
+    """Puts into a program's instructions what bcc cannot write: the call of a kernel function, by its BTF id."""
+    for at in range(0, len(code), _INSTRUCTION.size):
+        operation, _, _, number = _INSTRUCTION.unpack_from(code, at)
+        if operation == _CALL and number == CAST_CALL:
+            _INSTRUCTION.pack_into(code, at, _CALL, _KERNEL_FUNCTION, 0, cast_function)
 
-    def __init__(self, directory: str, resolved: Resolved, slots: int, cpus: int) -> None:
+
+class Programs:
+    """The compiled programs of a resolved plan.  Raises LoadError if they do not compile.
+
+    `cast`: see Facts.
+    """
+
+    def __init__(
+        self, directory: str, resolved: Resolved, slots: int, cpus: int, cast: Optional[Tuple[int, int]] = None
+    ) -> None:
         os.environ["BCC_KERNEL_SOURCE"] = directory
         from bcc import BPF
 
@@ -83,6 +105,9 @@ class Programs:
         }
         flags = [f"-I{directory}", f"-DSLOTS={slots}", f"-DCPUS={cpus}"]
         flags += [f"-DRING_PAGES={RING_PAGES}", f"-DWORK_ITEMS={WORK_ITEMS}"]
+        self._cast_function, cast_type = cast or (0, 0)
+        if cast is not None:
+            flags += [f"-DCAST_CALL={CAST_CALL:#x}", f"-DCAST_TYPE={cast_type}"]
         flags += [f"-D{name}={value:#x}ULL" for name, value in resolved.defines.items()]
         text = joined(directory, "wgprof.h") + "\n".join(a.source for a in resolved.attachments) + "\n"
         with _captured_stderr() as captured:
@@ -93,11 +118,20 @@ class Programs:
 
     def load(self, a: Attachment) -> int:
         """Has the kernel verify a program; returns its descriptor.  Raises LoadError with the verifier's words."""
+        complete(self._code(a.program.encode()), self._cast_function)
         with _captured_stderr() as captured:
             try:
                 return int(self.bpf.load_func(a.program.encode(), self._types[a.kind]).fd)
             except Exception as error:
                 raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
+
+    def _code(self, program: bytes) -> "ctypes.Array[ctypes.c_uint8]":
+        """A program's instructions, where bcc keeps them until it loads them."""
+        from bcc.libbcc import lib
+
+        start = ctypes.cast(lib.bpf_function_start(self.bpf.module, program), ctypes.c_void_p).value
+        size = lib.bpf_function_size(self.bpf.module, program) if start else 0
+        return (ctypes.c_uint8 * size).from_address(start or 0)
 
     def attach(self, a: Attachment) -> None:
         """Attaches a loaded program; the clock waits for `start_clock`.  Raises LoadError."""
@@ -144,13 +178,17 @@ class Probes:
         self.refusals: Dict[str, str] = {}
         self._programs: Optional[Programs] = None
         refused: Set[Tuple[str, str]] = set()
+        cast = facts.cast
         for left in reversed(range(ROUNDS)):
             resolved = resolve(plan, facts, frozenset(refused))
             began = time.monotonic()
-            self._programs = Programs(directory, resolved, slots, cpus)
+            self._programs = Programs(directory, resolved, slots, cpus, cast)
             self._took("compile_s", began)
             failed = self._attach_all(resolved)
-            refused |= failed
+            # A kernel that refuses the cast may take the same program without.
+            if cast is None or not left:
+                refused |= failed
+            cast = None
             if not failed or not left:
                 break
             self.close()

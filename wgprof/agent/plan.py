@@ -33,6 +33,8 @@ class Facts:
     kprobes: bool  # the kernel has kprobes
     #: The kernel may switch tasks in the middle of kernel code (preempt=full or lazy).
     preemptible: bool = False
+    #: BTF ids of the function bpf_rdonly_cast and of a type for it; None where the kernel lacks it.
+    cast: Optional[Tuple[int, int]] = None
 
 
 @dataclass(frozen=True)
