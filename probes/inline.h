@@ -368,7 +368,7 @@ INLINE int cell_scheduled(u32 cpu, u64 napi)
 	if (!inlined || !inlined->rx.open)
 		return 0;
 	slot = inlined->rx.slot;
-	object = objects.lookup(&slot);
+	object = object_at(slot);
 	if (!object)
 		return 0;
 	facts.device_slot = object->device_slot;

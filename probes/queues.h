@@ -111,7 +111,7 @@ INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 		slot = meet_peer(peer, id);
 	if (slot == SLOT_NONE)
 		state->losses[LOSS_SLOTS]++;
-	object = objects.lookup(&slot);
+	object = object_at(slot);
 	handoff = transmit ? &state->tx : &state->rx;
 	handoff->skb = skb;
 	handoff->queue = queue;
@@ -142,11 +142,10 @@ struct sampled {
 
 INLINE void find_sampled(struct sampled *sampled, const struct handoff *handoff)
 {
-	u32 zero = 0;
-	struct control *c = control.lookup(&zero);
+	struct control *c = the_control();
 
 	sampled->at = 0;
-	if (!c || !c->sample_every)
+	if (!c->sample_every)
 		return;
 	sampled->every = c->sample_every;
 	sampled->end = handoff->nonce + handoff->packets;
@@ -208,7 +207,7 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 		flags = EVENT_FAILED;
 		goto out;
 	}
-	object = objects.lookup(&handoff->slot);
+	object = object_at(handoff->slot);
 	device_block = block_of(handoff->device_slot, cpu);
 	if (!object || !device_block || handoff->slot == SLOT_NONE)
 		goto out;

@@ -67,7 +67,7 @@ INLINE int on_poll(u64 napi, bool typed)
 	state->poll_slot = slot;
 	state->poll_delay = 0;
 	state->poll_delivered = 0;
-	object = objects.lookup(&slot);
+	object = object_at(slot);
 	if (object && slot) {
 		scheduled = object->napi_scheduled_ns;
 		object->napi_scheduled_ns = 0;
@@ -190,7 +190,7 @@ INLINE int on_napi_schedule(u64 napi, bool typed)
 	if (poll != ADDR_RX_POLL)
 		return 0;
 	slot = slot_of_peer(napi - OFF_PEER_NAPI, false);
-	object = objects.lookup(&slot);
+	object = object_at(slot);
 	block = block_of(slot, cpu);
 	if (!slot || !object || !block)
 		return 0;

@@ -80,17 +80,50 @@ struct cpu_state {
 	struct worker workers[WORKERS];
 };
 
+/*
+ * Maps of one element, which the programs reach by address and not by look-up: memory_of gives what
+ * the loader replaces by it (wgprof/agent/loader.py).
+ */
+struct all_states {
+	struct cpu_state cpu[CPUS];
+};
+
+struct all_objects {
+	struct object slot[SLOTS];
+};
+
 BPF_F_TABLE("array", u32, struct control, control, 1, F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct cpu_state, states, CPUS, F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct all_states, states, 1, F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct all_objects, objects, 1, F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct block, blocks, SLOTS * CPUS, F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct object, objects, SLOTS, F_MMAPABLE);
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+
+#define memory_of(number, type) ({					\
+	u64 __address;							\
+	asm volatile("%0 = %1 ll" : "=r"(__address) : "i"(number));	\
+	(type *)__address;						\
+})
+#define the_control() memory_of(MEMORY_CONTROL, struct control)
 
 #define now_ns() bpf_ktime_get_ns()
 
-INLINE struct cpu_state *this_state(u32 cpu)
+/* What the compiler may know of an index, the verifier has to be shown, where it is checked and in one register. */
+#define SHOW(index) asm volatile("" : "+r"(index))
+
+INLINE struct cpu_state *this_state(u64 cpu)
 {
-	return states.lookup(&cpu);
+	SHOW(cpu);
+	if (cpu >= CPUS)
+		return NULL;
+	return &memory_of(MEMORY_STATES, struct all_states)->cpu[cpu];
+}
+
+INLINE struct object *object_at(u64 slot)
+{
+	SHOW(slot);
+	if (slot >= SLOTS)
+		return NULL;
+	return &memory_of(MEMORY_OBJECTS, struct all_objects)->slot[slot];
 }
 
 INLINE struct block *block_of(u32 slot, u32 cpu)
@@ -128,8 +161,7 @@ INLINE void note(struct cell *cell, u64 value)
 {
 	u32 bucket = bucket_of(value);
 
-	/* The compiler knows the bound, the verifier has to be shown it. */
-	asm volatile("" : "+r"(bucket));
+	SHOW(bucket);
 	if (bucket < BUCKETS)
 		cell->histogram[bucket]++;
 }
@@ -174,10 +206,9 @@ INLINE void count_service(struct cell *cell, u64 own, u64 on_top)
 
 INLINE bool is_sampled(u64 nonce)
 {
-	u32 zero = 0;
-	struct control *c = control.lookup(&zero);
+	u64 every = the_control()->sample_every;
 
-	return c && c->sample_every && nonce % c->sample_every == 0;
+	return every && nonce % every == 0;
 }
 
 struct step {

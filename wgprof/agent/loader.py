@@ -32,10 +32,15 @@ ROUNDS = 3
 
 #: A helper's number that no kernel has: probes/access.h calls it where a kernel function is to be called.
 CAST_CALL = 0x77677072
+#: Likewise numbers for the addresses of maps of one element.
+MEMORY = {"control": 0x77670001, "states": 0x77670002, "objects": 0x77670003, "slot_cache": 0x77670004}
 #: struct bpf_insn: code, registers, offset, immediate; BPF_JMP | BPF_CALL, and BPF_PSEUDO_KFUNC_CALL as its source.
 _INSTRUCTION = struct.Struct("<BBhi")
 _CALL = 0x85
 _KERNEL_FUNCTION = 0x20
+#: BPF_LD | BPF_IMM | BPF_DW, and BPF_PSEUDO_MAP_VALUE as its source.
+_LOAD_64 = 0x18
+_MAP_VALUE = 0x20
 
 _OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
 
@@ -69,12 +74,40 @@ def joined(directory: str, name: str, seen: Optional[Set[str]] = None) -> str:
     return "".join(lines)
 
 
-def complete(code: "ctypes.Array[ctypes.c_uint8]", cast_function: int) -> None:
-    """Puts into a program's instructions what bcc cannot write: the call of a kernel function, by its BTF id."""
+def complete(code: "ctypes.Array[ctypes.c_uint8]", cast_function: int, memory: Dict[int, int]) -> None:
+    """Puts into a program's instructions what bcc cannot write.
+
+    That is the call of a kernel function, by its BTF id, and the addresses of maps: `memory` has the descriptor for
+    each number of MEMORY.
+    """
     for at in range(0, len(code), _INSTRUCTION.size):
-        operation, _, _, number = _INSTRUCTION.unpack_from(code, at)
+        operation, registers, _, number = _INSTRUCTION.unpack_from(code, at)
         if operation == _CALL and number == CAST_CALL:
             _INSTRUCTION.pack_into(code, at, _CALL, _KERNEL_FUNCTION, 0, cast_function)
+        elif operation == _LOAD_64 and number in memory:
+            # The second half holds the offset in the map's element: 0, as the marks are below 2^32.
+            _INSTRUCTION.pack_into(code, at, _LOAD_64, registers | _MAP_VALUE, 0, memory[number])
+
+
+def code_of(bpf: Any, program: bytes) -> "ctypes.Array[ctypes.c_uint8]":
+    """A program's instructions, where bcc keeps them until it loads them."""
+    from bcc.libbcc import lib
+
+    start = ctypes.cast(lib.bpf_function_start(bpf.module, program), ctypes.c_void_p).value
+    size = lib.bpf_function_size(bpf.module, program) if start else 0
+    return (ctypes.c_uint8 * size).from_address(start or 0)
+
+
+def map_fd(bpf: Any, name: str) -> int:
+    """The descriptor of a map of a compiled program."""
+    from bcc.libbcc import lib
+
+    return int(lib.bpf_table_fd(bpf.module, name.encode()))
+
+
+def memory_flags() -> List[str]:
+    """What tells the compiler by which numbers `complete` knows the maps of one element."""
+    return [f"-DMEMORY_{name.upper()}={number:#x}" for name, number in MEMORY.items()]
 
 
 class Programs:
@@ -108,6 +141,7 @@ class Programs:
         self._cast_function, cast_type = cast or (0, 0)
         if cast is not None:
             flags += [f"-DCAST_CALL={CAST_CALL:#x}", f"-DCAST_TYPE={cast_type}"]
+        flags += memory_flags()
         flags += [f"-D{name}={value:#x}ULL" for name, value in resolved.defines.items()]
         text = joined(directory, "wgprof.h") + "\n".join(a.source for a in resolved.attachments) + "\n"
         with _captured_stderr() as captured:
@@ -115,23 +149,16 @@ class Programs:
                 self.bpf = Bpf(text=text.encode(), cflags=flags)
             except Exception as error:
                 raise LoadError(f"{error}: {_last_error(captured.text())}") from error
+        self._memory = {number: map_fd(self.bpf, name) for name, number in MEMORY.items()}
 
     def load(self, a: Attachment) -> int:
         """Has the kernel verify a program; returns its descriptor.  Raises LoadError with the verifier's words."""
-        complete(self._code(a.program.encode()), self._cast_function)
+        complete(code_of(self.bpf, a.program.encode()), self._cast_function, self._memory)
         with _captured_stderr() as captured:
             try:
                 return int(self.bpf.load_func(a.program.encode(), self._types[a.kind]).fd)
             except Exception as error:
                 raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
-
-    def _code(self, program: bytes) -> "ctypes.Array[ctypes.c_uint8]":
-        """A program's instructions, where bcc keeps them until it loads them."""
-        from bcc.libbcc import lib
-
-        start = ctypes.cast(lib.bpf_function_start(self.bpf.module, program), ctypes.c_void_p).value
-        size = lib.bpf_function_size(self.bpf.module, program) if start else 0
-        return (ctypes.c_uint8 * size).from_address(start or 0)
 
     def attach(self, a: Attachment) -> None:
         """Attaches a loaded program; the clock waits for `start_clock`.  Raises LoadError."""
@@ -234,10 +261,8 @@ class Probes:
                 self._programs.start_clock(item.attachment, hz, cpu)
 
     def map_fd(self, name: str) -> int:
-        from bcc.libbcc import lib
-
         assert self._programs is not None
-        return int(lib.bpf_table_fd(self._programs.bpf.module, name.encode()))
+        return map_fd(self._programs.bpf, name)
 
     def value_size(self, name: str) -> int:
         from bcc.libbcc import lib

@@ -31,6 +31,7 @@ LOSSES: Tuple[Tuple[str, str], ...] = (
     ("lost-return", "stages"),
     ("no-free-slot", "objects"),
 )
+_LOSS_KEYS = tuple(f"{cause} {where}" for cause, where in LOSSES)
 
 STAGES = 6
 #: Two counters one of which every event of a cell kind raises: a stage's calls or failures, a
@@ -159,11 +160,10 @@ class Blocks:
 class States:
     """Losses, counted by CPU."""
 
-    def __init__(self, fd: int, cpus: int, state_bytes: int) -> None:
-        self._map = _map(fd, state_bytes * cpus)
+    def __init__(self, fd: int, size: int, cpus: int) -> None:
+        self._map = _map(fd, size)
         self._quads = memoryview(self._map).cast("Q")
-        self._cpus = cpus
-        self._stride = state_bytes // 8
+        self._stride = size // cpus // 8
         #: While probes are attached one by one, returns come without starts; that is no loss.
         self._before = self._totals()
 
@@ -172,10 +172,8 @@ class States:
         return {key: count - self._before[key] for key, count in self._totals().items()}
 
     def _totals(self) -> Dict[str, int]:
-        return {
-            f"{cause} {where}": sum(self._quads[cpu * self._stride + 1 + index] for cpu in range(self._cpus))
-            for index, (cause, where) in enumerate(LOSSES)
-        }
+        # Past the last CPU the memory mapped is zero.
+        return {key: sum(self._quads[1 + index :: self._stride]) for index, key in enumerate(_LOSS_KEYS)}
 
 
 class Ring:

@@ -43,7 +43,7 @@ class Recorder:
         self._control = probes.control
         self._objects = maps.Objects(probes.map_fd("objects"), self._slots)
         self._blocks = maps.Blocks(probes.map_fd("blocks"), self._slots, self._cpus, kernel.online_cpus())
-        self._states = maps.States(probes.map_fd("states"), self._cpus, probes.value_size("states"))
+        self._states = maps.States(probes.map_fd("states"), probes.value_size("states"), self._cpus)
         self._drain = Drain(maps.Ring(probes.map_fd("events"), RING_BYTES), stream)
         self._sampler = Sampler(int(request.get("sample", 0)))
         self._meter = Meter([item.fd for item in probes.attached])
@@ -57,7 +57,7 @@ class Recorder:
         self._go = False
 
     def _check_layout(self) -> None:
-        sizes = {"blocks": maps.BLOCK_BYTES, "objects": maps.OBJECT.size, "control": maps.CONTROL.size}
+        sizes = {"blocks": maps.BLOCK_BYTES, "objects": maps.OBJECT.size * self._slots, "control": maps.CONTROL.size}
         for name, expected in sizes.items():
             found = self._probes.value_size(name)
             if found != expected:
