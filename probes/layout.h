@@ -17,6 +17,8 @@
 #define SUB_BUCKET_BITS 3
 #define SUB_BUCKETS (1 << SUB_BUCKET_BITS)
 #define DURATION_SHIFT 2
+/* Values from 1 << BUCKETS_REACH on are in the last bucket. */
+#define BUCKETS_REACH (BUCKETS / SUB_BUCKETS - 1 + SUB_BUCKET_BITS)
 
 /* Work of no known peer. */
 #define SLOT_NONE 0

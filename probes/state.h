@@ -135,31 +135,32 @@ INLINE struct block *block_of(u32 slot, u32 cpu)
 	return blocks.lookup(&index);
 }
 
-/* log-linear: SUB_BUCKETS buckets a power of two; layout.py has the inverse. */
-INLINE u32 bucket_of(u64 value)
-{
-	u64 v = value;
-	u32 exponent = 0;
-	u32 bucket;
+/* One step of a binary search for the highest bit; the assembly keeps the branch, which is cheaper than a choice. */
+#define HALVE(bits)						\
+	if (rest >= 1ULL << (bits)) {				\
+		octave += (bits);				\
+		rest >>= (bits);				\
+		asm volatile("" : "+r"(octave));		\
+	}
 
-	if (v < SUB_BUCKETS)
-		return v;
-	if (v >= 1ULL << 32)
+/* log-linear: SUB_BUCKETS buckets a power of two; layout.py has the inverse. */
+INLINE u64 bucket_of(u64 value)
+{
+	u64 octave = 0, rest = value >> SUB_BUCKET_BITS;
+
+	if (value >> BUCKETS_REACH)
 		return BUCKETS - 1;
-	if (v >= 1ULL << 16) { exponent += 16; v >>= 16; }
-	if (v >= 1ULL << 8) { exponent += 8; v >>= 8; }
-	if (v >= 1ULL << 4) { exponent += 4; v >>= 4; }
-	if (v >= 1ULL << 2) { exponent += 2; v >>= 2; }
-	if (v >= 1ULL << 1)
-		exponent += 1;
-	bucket = ((exponent - SUB_BUCKET_BITS + 1) << SUB_BUCKET_BITS)
-		+ (value >> (exponent - SUB_BUCKET_BITS)) - SUB_BUCKETS;
-	return bucket < BUCKETS ? bucket : BUCKETS - 1;
+	HALVE(16)
+	HALVE(8)
+	HALVE(4)
+	HALVE(2)
+	HALVE(1)
+	return (octave << SUB_BUCKET_BITS) + (value >> octave);
 }
 
 INLINE void note(struct cell *cell, u64 value)
 {
-	u32 bucket = bucket_of(value);
+	u64 bucket = bucket_of(value);
 
 	SHOW(bucket);
 	if (bucket < BUCKETS)
