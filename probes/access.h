@@ -126,6 +126,8 @@ INLINE u32 load32(u64 base, u32 offset, bool typed)
 
 #define TRACEPOINT(program, handler, i) \
 	int program(struct bpf_raw_tracepoint_args *ctx) { return handler(ctx->args[i]); }
+#define TRACEPOINT_TWO(program, handler, i, j) \
+	int program(struct bpf_raw_tracepoint_args *ctx) { return handler(ctx->args[i], ctx->args[j]); }
 #define CLOCK(program, handler) int program(void *ctx) { return handler(); }
 
 #endif

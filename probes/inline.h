@@ -55,6 +55,9 @@ struct inline_state {
 	struct pending pending[PENDING];
 };
 
+/* Cells of all devices and CPUs that can be known. */
+#define CELL_NAPIS 16384
+
 /* A cell's NAPI: whose it is, and when it was scheduled, 0 once polled. */
 struct cell_napi {
 	u64 scheduled_ns;
@@ -62,7 +65,7 @@ struct cell_napi {
 };
 
 BPF_TABLE("array", u32, struct inline_state, inline_states, CPUS);
-BPF_TABLE("hash", u64, struct cell_napi, cell_napis, WORK_ITEMS);
+BPF_TABLE("hash", u64, struct cell_napi, cell_napis, CELL_NAPIS);
 
 INLINE struct inline_state *this_inline(u32 cpu)
 {

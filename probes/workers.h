@@ -9,22 +9,56 @@
 
 #include "inline.h"
 
-BPF_TABLE("hash", u64, u64, queued_at, WORK_ITEMS);	/* work_struct -> time, 0 once it runs */
+/* When a device's crypt work was last queued on a CPU, 0 once it runs. */
+struct queued {
+	u64 encrypt_ns, decrypt_ns;
+};
+
+BPF_ARRAY(queued_work, struct queued, SLOTS * CPUS);
+
+/* Where the time is kept that a work item was queued at: one a peer for TX_WORK, else one a device and CPU. */
+INLINE u64 *queued_at(u32 slot, u32 cpu, u32 kind)
+{
+	u32 index = slot * CPUS + cpu;
+	struct object *object;
+	struct queued *queued;
+
+	if (slot == SLOT_NONE || slot >= SLOTS || cpu >= CPUS)
+		return NULL;
+	if (kind == TX_WORK) {
+		object = object_at(slot);
+		return object ? &object->work_queued_ns : NULL;
+	}
+	queued = queued_work.lookup(&index);
+	if (!queued)
+		return NULL;
+	return kind == ENCRYPT_WORK ? &queued->encrypt_ns : &queued->decrypt_ns;
+}
+
+/* A multicore_worker points to its crypt_queue, which is a member of the device. */
+INLINE u32 slot_of_worker(u64 work, u32 queue_offset)
+{
+	u64 queue = read64(work - OFF_WORKER_WORK + OFF_WORKER_PTR);
+
+	return slot_of(device_id(queue - queue_offset));
+}
 
 /* workqueue_queue_work(req_cpu, pwq, work): only fires when the item was not pending yet. */
-INLINE int on_queue_work(u64 work)
+INLINE int on_queue_work(u64 on_cpu, u64 work)
 {
 	u64 function = read64(work + OFF_WORK_FUNC);
-	u64 now, *at;
+	u64 *at;
 
-	if (function != ADDR_ENCRYPT_WORKER && function != ADDR_DECRYPT_WORKER && function != ADDR_TX_WORKER)
-		return 0;
-	now = now_ns();
-	at = queued_at.lookup(&work);
-	if (at)
-		*at = now;
+	if (function == ADDR_TX_WORKER)
+		at = queued_at(slot_of_peer(work - OFF_PEER_TX_WORK, false), 0, TX_WORK);
+	else if (function == ADDR_ENCRYPT_WORKER)
+		at = queued_at(slot_of_worker(work, OFF_DEVICE_ENCRYPT_QUEUE), on_cpu, ENCRYPT_WORK);
+	else if (function == ADDR_DECRYPT_WORKER)
+		at = queued_at(slot_of_worker(work, OFF_DEVICE_DECRYPT_QUEUE), on_cpu, DECRYPT_WORK);
 	else
-		queued_at.update(&work, &now);
+		return 0;
+	if (at)
+		*at = now_ns();
 	return 0;
 }
 
@@ -40,8 +74,11 @@ INLINE struct worker *running_worker(struct cpu_state *state)
 /* The worker of a task on this CPU, or a free one for it; WORKERS if all are taken. */
 INLINE u32 find_worker(struct cpu_state *state, u64 pid, bool claim)
 {
-	u32 i, found = WORKERS;
+	u32 i, found = WORKERS, home = pid & (WORKERS - 1);
 
+	/* Mostly it is, or can be, where its number says. */
+	if (state->workers[home].pid == pid)
+		return home;
 #pragma unroll
 	for (i = 0; i < WORKERS; i++) {
 		if (state->workers[i].pid == pid)
@@ -49,10 +86,10 @@ INLINE u32 find_worker(struct cpu_state *state, u64 pid, bool claim)
 		if (claim && found == WORKERS && !state->workers[i].pid)
 			found = i;
 	}
-	return found;
+	return claim && !state->workers[home].pid ? home : found;
 }
 
-INLINE int worker_begins(u64 work, u32 slot, u32 kind)
+INLINE int worker_begins(u32 slot, u32 kind)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
@@ -85,7 +122,7 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	worker->crypt.start = 0;
 	worker->slot = slot;
 	worker->kind = kind;
-	at = queued_at.lookup(&work);
+	at = queued_at(slot, cpu, kind);
 	if (at && *at) {
 		worker->delay_ns = now > *at ? now - *at : 1;
 		*at = 0;
@@ -95,27 +132,19 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	return 0;
 }
 
-/* A multicore_worker points to its crypt_queue, which is a member of the device. */
-INLINE u32 slot_of_worker(u64 work, u32 queue_offset)
-{
-	u64 queue = read64(work - OFF_WORKER_WORK + OFF_WORKER_PTR);
-
-	return slot_of(device_id(queue - queue_offset));
-}
-
 INLINE int on_encrypt_worker(u64 work, bool typed)
 {
-	return worker_begins(work, slot_of_worker(work, OFF_DEVICE_ENCRYPT_QUEUE), ENCRYPT_WORK);
+	return worker_begins(slot_of_worker(work, OFF_DEVICE_ENCRYPT_QUEUE), ENCRYPT_WORK);
 }
 
 INLINE int on_decrypt_worker(u64 work, bool typed)
 {
-	return worker_begins(work, slot_of_worker(work, OFF_DEVICE_DECRYPT_QUEUE), DECRYPT_WORK);
+	return worker_begins(slot_of_worker(work, OFF_DEVICE_DECRYPT_QUEUE), DECRYPT_WORK);
 }
 
 INLINE int on_tx_worker(u64 work, bool typed)
 {
-	return worker_begins(work, slot_of_peer(work - OFF_PEER_TX_WORK, false), TX_WORK);
+	return worker_begins(slot_of_peer(work - OFF_PEER_TX_WORK, false), TX_WORK);
 }
 
 INLINE int worker_ends(u32 kind)

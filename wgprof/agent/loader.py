@@ -22,7 +22,6 @@ from wgprof.agent.plan import Attachment, Facts, Missing, Resolved, resolve
 
 RING_PAGES = 2048
 RING_BYTES = RING_PAGES * 4096
-WORK_ITEMS = 16384
 #: The blocks of all slots may take this much kernel memory.
 BLOCKS_BUDGET = 48 << 20
 MAX_SLOTS = 256
@@ -137,7 +136,7 @@ class Programs:
             "perf": BPF.PERF_EVENT,
         }
         flags = [f"-I{directory}", f"-DSLOTS={slots}", f"-DCPUS={cpus}"]
-        flags += [f"-DRING_PAGES={RING_PAGES}", f"-DWORK_ITEMS={WORK_ITEMS}"]
+        flags.append(f"-DRING_PAGES={RING_PAGES}")
         self._cast_function, cast_type = cast or (0, 0)
         if cast is not None:
             flags += [f"-DCAST_CALL={CAST_CALL:#x}", f"-DCAST_TYPE={cast_type}"]

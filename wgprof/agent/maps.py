@@ -15,8 +15,8 @@ BLOCK_BYTES = CELL.size * KINDS
 _CELL_QUADS = CELL.size // 8
 
 #: struct object of probes/layout.h
-OBJECT = struct.Struct("<6Q4I16s32s28sI")
-_OBJECT_KIND = 48
+OBJECT = struct.Struct("<7Q4I16s32s28sI")
+_OBJECT_KIND = 56
 OBJECT_DEVICE, OBJECT_PEER, OBJECT_GONE = 1, 2, 3
 #: struct control: sample_every, filter_names, top_slot, clock_cursor, reserved, names
 CONTROL = struct.Struct("<Q4I128s")
@@ -90,8 +90,8 @@ class Objects:
     @staticmethod
     def _read(slot: int, data: mmap.mmap) -> Dict[str, object]:
         values = OBJECT.unpack_from(data, slot * OBJECT.size)
-        _address, identity, _device, netns, first_seen, _scheduled = values[:6]
-        kind, device_slot, ifindex, threaded, name, key, endpoint, _ = values[6:]
+        _address, identity, _device, netns, first_seen, _scheduled, _queued = values[:7]
+        kind, device_slot, ifindex, threaded, name, key, endpoint, _ = values[7:]
         peer = kind != OBJECT_DEVICE
         return {
             "slot": slot,

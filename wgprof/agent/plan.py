@@ -195,7 +195,8 @@ def _candidate(
     if kind == "tracepoint":
         if function not in facts.tracepoints:
             return None, f"no tracepoint {function}"
-        return made(function, program, f"TRACEPOINT({program}, {handler}, {entry['argument_index']})")
+        macro = ("TRACEPOINT", "TRACEPOINT_TWO")[len(entry["argument_index"]) - 1]
+        return made(function, program, f"{macro}({', '.join([program, handler, *map(str, entry['argument_index'])])})")
     if kind in ("fentry", "fexit"):
         if not (facts.kernel_fentry if module == "vmlinux" else facts.module_fentry):
             return None, f"no {kind} on this kernel or with this bcc"
