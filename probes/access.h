@@ -107,6 +107,9 @@ INLINE u32 load32(u64 base, u32 offset, bool typed)
 /* fexit that needs the second argument as well. */
 #define FEXIT_SECOND(program, handler, n) int program(u64 *ctx) { return handler(ctx[1], ctx[n], true); }
 
+/* fexit of a handler that also takes the first two arguments. */
+#define FEXIT_TWO(program, handler, n) int program(u64 *ctx) { return handler(ctx[0], ctx[1], ctx[n], true); }
+
 #if defined(__TARGET_ARCH_arm64) || defined(__aarch64__)
 #define ARG1(ctx) ((ctx)->regs[0])
 #define ARG2(ctx) ((ctx)->regs[1])

@@ -201,6 +201,21 @@ INLINE int on_tx_worker_done(u64 ret, bool typed)
 	return worker_ends(TX_WORK);
 }
 
+/* Whose packet it is, and which. */
+INLINE void identify_crypt(struct worker *worker, u64 skb, u64 keypair, bool encrypt, bool from_header, bool typed)
+{
+	struct wire_header header;
+
+	worker->crypt_slot = slot_of_peer(load64(keypair, OFF_KEYPAIR_PEER, typed), typed);
+	worker->crypt_key = load32(keypair, encrypt ? OFF_KEYPAIR_REMOTE_INDEX : OFF_KEYPAIR_INDEX, typed);
+	worker->crypt_nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+	if (from_header) {
+		header = read_header(skb, typed);
+		if (header.type == MESSAGE_DATA && header.key == worker->crypt_key)
+			worker->crypt_nonce = header.nonce;
+	}
+}
+
 /*
  * encrypt_packet(skb, keypair, ..) and decrypt_packet(skb, keypair, ..): kworker, preemptible on
  * some kernels, so the frame lives with the worker.  Where it is done inline, a worker may lie below.
@@ -209,9 +224,7 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct wire_header header;
 	struct worker *worker;
-	u64 peer;
 
 	if (is_inline(cpu, encrypt))
 		return inline_crypt_begins(cpu, skb, keypair, encrypt, typed);
@@ -222,22 +235,15 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 		state->losses[LOSS_UNMATCHED]++;
 		return 0;
 	}
-	peer = load64(keypair, OFF_KEYPAIR_PEER, typed);
-	worker->crypt_slot = slot_of_peer(peer, typed);
 	worker->crypt_bytes = load32(skb, OFF_SKB_LEN, typed);
-	if (encrypt) {
-		worker->crypt_nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
-		worker->crypt_key = load32(keypair, OFF_KEYPAIR_REMOTE_INDEX, typed);
-	} else {
-		header = read_header(skb, typed);
-		worker->crypt_nonce = header.nonce;
-		worker->crypt_key = header.key;
-	}
+	/* fexit sees the packet again, a kretprobe does not. */
+	if (!typed)
+		identify_crypt(worker, skb, keypair, encrypt, !encrypt, false);
 	frame_open(state, &worker->crypt, now_ns());
 	return 0;
 }
 
-INLINE int crypt_ends(bool good, bool encrypt)
+INLINE int crypt_ends(u64 skb, u64 keypair, bool good, bool encrypt, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
@@ -259,6 +265,9 @@ INLINE int crypt_ends(bool good, bool encrypt)
 	start = worker->crypt.start;
 	own = frame_close(state, &worker->crypt, now, &on_top);
 	worker->packets++;
+	/* decrypt_packet notes the nonce in the packet, unless it gives up at once. */
+	if (typed)
+		identify_crypt(worker, skb, keypair, encrypt, !encrypt && !good, true);
 	block = block_of(worker->crypt_slot, cpu);
 	if (!block)
 		return 0;
@@ -293,14 +302,25 @@ INLINE int on_decrypt(u64 skb, u64 keypair, bool typed)
 	return crypt_begins(skb, keypair, false, typed);
 }
 
+/* Their returns, as fexit sees them and as a kretprobe does. */
+INLINE int on_encrypted(u64 skb, u64 keypair, u64 ret, bool typed)
+{
+	return crypt_ends(skb, keypair, (u8)ret, true, typed);
+}
+
+INLINE int on_decrypted(u64 skb, u64 keypair, u64 ret, bool typed)
+{
+	return crypt_ends(skb, keypair, (u8)ret, false, typed);
+}
+
 INLINE int on_encrypt_done(u64 ret, bool typed)
 {
-	return crypt_ends((u8)ret, true);
+	return crypt_ends(0, 0, (u8)ret, true, false);
 }
 
 INLINE int on_decrypt_done(u64 ret, bool typed)
 {
-	return crypt_ends((u8)ret, false);
+	return crypt_ends(0, 0, (u8)ret, false, false);
 }
 
 /*

@@ -82,6 +82,7 @@ def test_fexit_finds_the_return_value_behind_the_arguments() -> None:
     resolved = resolve(PLAN, captured_facts("6.12"))
     sources = {a.point: a.source for a in resolved.attachments}
     assert sources["tx.send end"] == "FEXIT(kretfunc__wireguard__wg_socket_send_skb_to_peer, on_send_done, 3)"
+    assert sources["tx.encrypt end"] == "FEXIT_TWO(kretfunc__wireguard__encrypt_packet, on_encrypted, 2)"
     assert sources["tx.work end"] == "FEXIT(kretfunc__wireguard__wg_packet_tx_worker, on_tx_worker_done, 1)"
 
 
@@ -92,6 +93,11 @@ def test_a_refused_kind_falls_back_to_the_next() -> None:
     resolved = resolve(PLAN, facts, frozenset({("tx.send start", "fentry"), ("tx.send start", "kprobe")}))
     (missing,) = resolved.missing
     assert missing.point == "tx.send start" and "refused" in missing.error and "tx.send" in missing.affects
+
+
+def test_an_end_without_fexit_gets_a_start_that_tells_it_everything() -> None:
+    chosen = kinds(resolve(PLAN, captured_facts("6.12"), frozenset({("tx.encrypt end", "fexit")})))
+    assert (chosen["tx.encrypt start"], chosen["tx.encrypt end"]) == ("kprobe", "kretprobe")
 
 
 def test_a_function_that_is_gone_costs_only_what_depends_on_it() -> None:

@@ -110,6 +110,9 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
     Raises PlanError when offsets are missing, since then no probe can read anything.
     """
     resolved = Resolved(defines=_defines(plan, facts))
+    # A handler that is called by fentry leaves to fexit what that sees as well: they come together.
+    halves = {(point.replace(" end", " start"), "fentry") for point, kind in refused if kind == "fexit"}
+    refused = refused | halves
     for entry in plan["points"]:
         if not _exists(plan, entry, facts):
             continue
