@@ -104,8 +104,6 @@ INLINE u32 load32(u64 base, u32 offset, bool typed)
 #define FENTRY2(program, handler) int program(u64 *ctx) { return handler(ctx[0], ctx[1], true); }
 #define FENTRY3(program, handler) int program(u64 *ctx) { return handler(ctx[0], ctx[1], ctx[2], true); }
 #define FEXIT(program, handler, n) int program(u64 *ctx) { return handler(ctx[n], true); }
-/* fexit that needs the second argument as well. */
-#define FEXIT_SECOND(program, handler, n) int program(u64 *ctx) { return handler(ctx[1], ctx[n], true); }
 
 /* fexit of a handler that also takes the first two arguments. */
 #define FEXIT_TWO(program, handler, n) int program(u64 *ctx) { return handler(ctx[0], ctx[1], ctx[n], true); }

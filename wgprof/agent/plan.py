@@ -113,8 +113,9 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
     # A handler that is called by fentry leaves to fexit what that sees as well: they come together.
     halves = {(point.replace(" end", " start"), "fentry") for point, kind in refused if kind == "fexit"}
     refused = refused | halves
+    attached: Set[Tuple[str, str]] = set()
     for entry in plan["points"]:
-        if not _exists(plan, entry, facts):
+        if not _exists(plan, entry, facts) or tuple(entry.get("unless", ())) in attached:
             continue
         module = entry.get("module", plan["module"])
         affects = "; ".join(entry["affects"])
@@ -138,6 +139,7 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
                 break
         if attachment:
             resolved.attachments.append(attachment)
+            attached.add((attachment.point, attachment.kind))
         else:
             resolved.missing.append(Missing(entry["point"], "; ".join(dict.fromkeys(reasons)), affects))
     return resolved
