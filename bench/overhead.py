@@ -126,8 +126,9 @@ def report(costs: dict[str, list[Cost]], probes: list[Probe]) -> list[str]:
 @click.option("--kernel", default="6.12", show_default=True)
 @click.option("--rounds", default=2, show_default=True, help="Each attaches every tool once.")
 @click.option("--transfers", default=3, show_default=True, help="How many while it is attached.")
+@click.option("--peers/--no-peers", default=True, show_default=True, help="Beside what a user would run instead.")
 @click.option("--megabytes", default=24, show_default=True, help="Size of a transfer.")
-def main(kernel: str, rounds: int, transfers: int, megabytes: int) -> None:
+def main(kernel: str, rounds: int, transfers: int, peers: bool, megabytes: int) -> None:
     """Print what a packet costs with nothing, with wgprof and with its peers attached."""
     try:
         image = ensure_image(kernel, progress=lambda line, done: click.echo(line, err=True))
@@ -136,10 +137,10 @@ def main(kernel: str, rounds: int, transfers: int, megabytes: int) -> None:
             script = Path(folder) / "stages.bt"
             script.write_text(bpftrace_script())
             payload.append((script, script.name))
-            tool = fetch_funclatency(Path(folder))
+            tool = fetch_funclatency(Path(folder)) if peers else None
             payload += [(tool, FUNCLATENCY)] if tool else []
-            tools = [each for each in TOOLS if tool or each.name != FUNCLATENCY]
-            if not tool:
+            tools = [each for each in TOOLS if tool or each.name != FUNCLATENCY] if peers else list(TOOLS[:2])
+            if peers and not tool:
                 click.echo("no funclatency: the package bpfcc-tools cannot be had here", err=True)
             settings = MachineSettings(cpus=1, icount=True, payload=tuple(payload))
             with Machine(image, settings, lambda line: click.echo(line, err=True)) as machine:

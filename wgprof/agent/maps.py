@@ -8,7 +8,8 @@ import mmap
 import struct
 from typing import Dict, List, Tuple
 
-from wgprof.agent.layout import CELL, EVENT_STRIDE, KINDS, SLOT_NONE
+from wgprof.agent.frames import Payload
+from wgprof.agent.layout import CELL, CELL_PREFIX, EVENT_STRIDE, KINDS, SLOT_NONE
 
 PAGE = mmap.PAGESIZE
 BLOCK_BYTES = CELL.size * KINDS
@@ -31,14 +32,12 @@ LOSSES: Tuple[Tuple[str, str], ...] = (
     ("lost-return", "stages"),
     ("no-free-slot", "objects"),
 )
-_LOSS_KEYS = tuple(f"{cause} {where}" for cause, where in LOSSES)
+LOSS_KEYS = tuple(f"{cause} {where}" for cause, where in LOSSES)
 
 STAGES = 6
-#: Two counters one of which every event of a cell kind raises: a stage's calls or failures, a
-#: server's executions or wake-ups, else the first.  Of softirqs it is the NET_RX and NET_TX runs; the
-#: others' time waits for the next of those.
-_SERVERS = 4
-_TELLTALES = ((5, 4),) * STAGES + ((0, 5),) * _SERVERS + ((0, 0),) * (KINDS - STAGES - _SERVERS - 1) + ((0, 2),)
+#: Counters one of which every event of every cell kind raises: packets, executions, hand-offs, samples or NET_RX
+#: runs; failures or runs of other softirqs; calls or wake-ups.  NET_TX softirqs wait for the next other one.
+_TELLTALES = (0, 4, 5)
 
 #: A record is flagged in the top byte of its first word: 0x80 while it is being written
 #: (BPF_RINGBUF_BUSY_BIT), 0x40 if it was taken back (BPF_RINGBUF_DISCARD_BIT).
@@ -69,8 +68,9 @@ class Objects:
 
     def __init__(self, fd: int, slots: int) -> None:
         self._map = _map(fd, OBJECT.size * slots)
-        self._slots = slots
+        self._end = OBJECT.size * slots
         self._kinds: Dict[int, int] = {}
+        self._seen = b""
 
     @property
     def slots(self) -> List[int]:
@@ -78,11 +78,13 @@ class Objects:
 
     def news(self) -> List[Dict[str, object]]:
         """Objects that are new, or gone, since the last look."""
+        kinds = self._map[_OBJECT_KIND : self._end : OBJECT.size]  # small, and little endian
+        if kinds == self._seen:
+            return []
+        self._seen = kinds
         found = []
-        for slot in range(1, self._slots):
-            at = slot * OBJECT.size + _OBJECT_KIND
-            kind = self._map[at]  # small, and little endian
-            if kind and self._kinds.get(slot) != kind:
+        for slot, kind in enumerate(kinds):
+            if slot and kind and self._kinds.get(slot) != kind:
                 self._kinds[slot] = kind
                 found.append(self._read(slot, self._map))
         return found
@@ -121,40 +123,63 @@ def format_endpoint(raw: bytes) -> str:
 
 
 class Blocks:
-    """All cells; only those that changed are given out."""
+    """All cells.
+
+    Given out are the blocks (an object's cells on a CPU) in which something changed, without the cells in which
+    nothing was ever counted, as the memory they lie in: who looks ten times a second had better not look closely,
+    nor copy.
+    """
 
     def __init__(self, fd: int, slots: int, cpus: int, online: List[int]) -> None:
         self._map = _map(fd, BLOCK_BYTES * slots * cpus)
-        self._quads = memoryview(self._map).cast("Q")
-        self._cpus = cpus
-        self._online = online
-        self._last: Dict[int, int] = {}
-        self._prefix = struct.Struct("<HHHH")
-        self._packets: Dict[int, int] = {}
-        #: Packets all stages have counted so far: what sampling every packet would cost in events.
-        self.packets = 0
+        self._bytes = memoryview(self._map)
+        self._quads = self._bytes.cast("Q")
+        self._slot_quads = cpus * KINDS * _CELL_QUADS
+        #: Where each CPU's cells are in what is told of a slot.
+        self._cpus = [(cpu, slice(cpu * KINDS, (cpu + 1) * KINDS)) for cpu in online]
+        cells = (max(online) + 1) * KINDS
+        self._span = cells * _CELL_QUADS
+        self._nothing = [[0] * cells for _ in _TELLTALES]
+        self._last: Dict[int, List[List[int]]] = {}
+        #: Of each slot and CPU: how many telltales are zero, and what to give out.
+        self._used: Dict[Tuple[int, int], Tuple[int, List[Payload]]] = {}
 
-    def changed(self, slots: List[int]) -> bytes:
-        """Prefix and bytes of every cell that changed since the last call."""
-        parts: List[bytes] = []
-        quads, last, data = self._quads, self._last, self._map
-        for slot in [SLOT_NONE, *slots]:
-            for cpu in self._online:
-                index = (slot * self._cpus + cpu) * KINDS
-                telltale = index * _CELL_QUADS
-                for kind, (one, other) in enumerate(_TELLTALES):
-                    value = quads[telltale + one] + quads[telltale + other]
-                    if value and last.get(index) != value:
-                        last[index] = value
-                        start = index * CELL.size
-                        parts.append(self._prefix.pack(slot, cpu, kind, 0))
-                        parts.append(data[start : start + CELL.size])
-                        if kind < STAGES:
-                            self.packets += quads[telltale] - self._packets.get(index, 0)
-                            self._packets[index] = quads[telltale]
-                    index += 1
-                    telltale += _CELL_QUADS
-        return b"".join(parts)
+    def changed(self, slots: List[int]) -> List[Payload]:
+        """Prefix and memory of the cells of every block that changed since the last call, piece by piece."""
+        parts: List[Payload] = []
+        quads = self._quads
+        for slot in (SLOT_NONE, *slots):
+            start = slot * self._slot_quads
+            end = start + self._span
+            # Strided copies, compared as a whole: an idle peer costs no more than that.
+            told = [quads[start + counter : end : _CELL_QUADS].tolist() for counter in _TELLTALES]
+            before = self._last.get(slot, self._nothing)
+            if told == before:
+                continue
+            self._last[slot] = told
+            for cpu, place in self._cpus:
+                here = [counters[place] for counters in told]
+                if here != [counters[place] for counters in before]:
+                    parts += self._pieces(slot, cpu, here)
+        return parts
+
+    def _pieces(self, slot: int, cpu: int, told: List[List[int]]) -> List[Payload]:
+        """The cells of a block in which something was counted, each behind its prefix."""
+        zeros = sum([counters.count(0) for counters in told])
+        known = self._used.get((slot, cpu))
+        if known is not None and known[0] == zeros:
+            return known[1]
+        pieces: List[Payload] = []
+        for kind in range(KINDS):
+            if any(counters[kind] for counters in told):
+                at = slot * self._slot_quads * 8 + (cpu * KINDS + kind) * CELL.size
+                pieces += [CELL_PREFIX.pack(slot, cpu, kind, 0), self._bytes[at : at + CELL.size]]
+        self._used[slot, cpu] = zeros, pieces
+        return pieces
+
+    def packets(self) -> int:
+        """Packets all stages have counted up to the last look: what sampling every packet would cost in events."""
+        return sum(sum(told[0][stage::KINDS]) for told in self._last.values() for stage in range(STAGES))
 
 
 class States:
@@ -169,11 +194,15 @@ class States:
 
     def losses(self) -> Dict[str, int]:
         """Losses since this object was made, by cause and place."""
-        return {key: count - self._before[key] for key, count in self._totals().items()}
+        return dict(zip(LOSS_KEYS, self.counts()))
 
-    def _totals(self) -> Dict[str, int]:
+    def counts(self) -> List[int]:
+        """The same in the order of LOSS_KEYS."""
+        return [now - before for now, before in zip(self._totals(), self._before)]
+
+    def _totals(self) -> List[int]:
         # Past the last CPU the memory mapped is zero.
-        return {key: sum(self._quads[1 + index :: self._stride]) for index, key in enumerate(_LOSS_KEYS)}
+        return [sum(self._quads[1 + index :: self._stride]) for index in range(len(LOSS_KEYS))]
 
 
 class Ring:

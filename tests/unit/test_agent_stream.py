@@ -1,0 +1,54 @@
+"""Frames leave whole, however many pieces they are in and however little a system call takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from wgprof.agent import stream
+from wgprof.agent.frames import Frame, Kind, read_frames
+
+HEAD = b'{"t_ns":1}'
+
+
+def frames_of(path: Path) -> list[Frame]:
+    return list(read_frames(BytesIO(path.read_bytes())))
+
+
+def write_all(path: Path, compress: bool) -> list[bytes]:
+    """The payloads that were written."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    out = stream.Stream(fd, compress)
+    cells = [bytes([number % 256]) * (number % 7) for number in range(3000)]
+    out.tick(HEAD, cells)
+    out.events(memoryview(b"e" * 5000))
+    out.json(Kind.LOG, {"t_ns": 2})
+    os.close(fd)
+    return [len(HEAD).to_bytes(4, "little") + HEAD + b"".join(cells), b"e" * 5000, b'{"t_ns":2}']
+
+
+@pytest.mark.parametrize("compress", (False, True))
+def test_more_pieces_than_a_system_call_takes(tmp_path: Path, compress: bool) -> None:
+    payloads = write_all(tmp_path / "out", compress)
+    kinds = (Kind.TICK, Kind.EVENTS, Kind.LOG)
+    assert frames_of(tmp_path / "out") == [
+        Frame(kind, number, payload) for number, (kind, payload) in enumerate(zip(kinds, payloads, strict=True))
+    ]
+
+
+def test_a_pipe_that_takes_a_little_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    def a_little(fd: int, pieces: Sequence[bytes]) -> int:
+        nonlocal calls
+        calls += 1
+        return os.write(fd, b"".join(pieces)[: 1 + calls % 97])
+
+    monkeypatch.setattr("os.writev", a_little)
+    payloads = write_all(tmp_path / "out", compress=False)
+    assert [frame.payload for frame in frames_of(tmp_path / "out")] == payloads
+    assert calls > 100
