@@ -89,7 +89,7 @@ struct object {
 	u64 device;		/* address of the wg_device */
 	u64 netns;		/* inode number */
 	u64 first_seen_ns;
-	u64 napi_scheduled_ns;	/* peer: when its NAPI was last scheduled, 0 once polled */
+	u64 napi_scheduled_ns;	/* peer: since when its NAPI is to be polled, 0 once it is */
 	u64 work_queued_ns;	/* peer: when its transmit work was last queued, 0 once it runs */
 	u32 kind;
 	u32 device_slot;

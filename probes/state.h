@@ -72,7 +72,7 @@ struct cpu_state {
 	struct frame poll;
 	struct frame deliver;	/* start 0: no packet is being delivered */
 	u64 poll_delay, poll_delivered, deliver_nonce;
-	u32 poll_slot, deliver_key, deliver_bytes, deliver_sampled;
+	u32 poll_slot, poll_budget, deliver_key, deliver_bytes, deliver_sampled, pad1;
 
 	struct frame softirq;
 	u64 softirq_vector;

@@ -7,7 +7,7 @@
 #ifndef WGPROF_WORKERS_H
 #define WGPROF_WORKERS_H
 
-#include "inline.h"
+#include "receive.h"
 
 /* When a device's crypt work was last queued on a CPU, 0 once it runs. */
 struct queued {
@@ -280,6 +280,8 @@ INLINE int crypt_ends(u64 skb, u64 keypair, bool good, bool encrypt, bool typed)
 		cell->counter[S_FAILED]++;
 	}
 	count_service(cell, own, on_top);
+	if (!encrypt)
+		poll_wanted(worker->crypt_slot, block, now);
 	if (is_sampled(worker->crypt_nonce)) {
 		struct step step = {
 			.end = now, .nonce = worker->crypt_nonce, .service = now - start,

@@ -40,7 +40,7 @@ def verify(kernel: str, *options: str) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_kprobe_programs_pass_the_verifier(kernel: str) -> None:
     programs = verify(kernel, "--kprobes")
-    assert len(programs) == 27
+    assert len(programs) == 26
     refused = {name: row["error"] for name, row in programs.items() if row["error"]}
     assert not refused
 

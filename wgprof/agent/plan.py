@@ -146,10 +146,11 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
 
 
 def _exists(plan: Dict[str, Any], entry: Dict[str, Any], facts: Facts) -> bool:
-    """False for a point of another variant of the module than the one that is loaded."""
-    owner = entry.get("module", plan["module"])
-    places = (place for name in entry["functions"] for place in facts.symbols.get(name, ()))
-    return "only_in" not in entry or any(module == owner for _, module in places)
+    """False for a point of another variant of the module than the one that is loaded: that has functions of its own."""
+    variant = entry.get("only_in")
+    names = (name for other in plan["points"] if other.get("only_in") == variant for name in other["functions"])
+    places = (place for name in names for place in facts.symbols.get(name, ()))
+    return variant is None or any(module == plan["module"] for _, module in places)
 
 
 def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
