@@ -1,4 +1,4 @@
-"""Frames leave whole, however many pieces they are in and however little a system call takes."""
+"""Frames leave whole, compressed or unsealed, however little a system call takes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_all(path: Path, compress: bool) -> list[bytes]:
 
 
 @pytest.mark.parametrize("compress", (False, True))
-def test_more_pieces_than_a_system_call_takes(tmp_path: Path, compress: bool) -> None:
+def test_what_was_written_comes_back(tmp_path: Path, compress: bool) -> None:
     payloads = write_all(tmp_path / "out", compress)
     kinds = (Kind.TICK, Kind.EVENTS, Kind.LOG)
     assert frames_of(tmp_path / "out") == [
