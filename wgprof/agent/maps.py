@@ -68,7 +68,8 @@ class Objects:
 
     def __init__(self, fd: int, slots: int) -> None:
         self._map = _map(fd, OBJECT.size * slots)
-        self._end = OBJECT.size * slots
+        #: The least byte of each; kinds are small, and little endian.
+        self._kind_bytes = memoryview(self._map)[_OBJECT_KIND : OBJECT.size * slots : OBJECT.size]
         self._kinds: Dict[int, int] = {}
         self._seen = b""
 
@@ -78,7 +79,7 @@ class Objects:
 
     def news(self) -> List[Dict[str, object]]:
         """Objects that are new, or gone, since the last look."""
-        kinds = self._map[_OBJECT_KIND : self._end : OBJECT.size]  # small, and little endian
+        kinds = self._kind_bytes.tobytes()
         if kinds == self._seen:
             return []
         self._seen = kinds
@@ -135,60 +136,59 @@ class Blocks:
         self._bytes = memoryview(self._map)
         self._quads = self._bytes.cast("Q")
         self._slot_quads = cpus * KINDS * _CELL_QUADS
-        #: Where each CPU's cells are in what is told of a slot.
-        self._cpus = [(cpu, slice(cpu * KINDS, (cpu + 1) * KINDS)) for cpu in online]
-        cells = (max(online) + 1) * KINDS
-        self._span = cells * _CELL_QUADS
-        self._nothing = [[0] * cells for _ in _TELLTALES]
-        self._last: Dict[int, List[List[int]]] = {}
-        #: Of each slot and CPU: how many telltales are zero, and what to give out.
-        self._used: Dict[Tuple[int, int], Tuple[int, List[Payload]]] = {}
+        self._span = (max(online) + 1) * KINDS * _CELL_QUADS
+        self._online = online
+        #: Of each slot: where its telltales are, and what they said last.
+        self._told: Dict[int, Tuple[List[memoryview], List[bytes]]] = {}
+        #: Of each slot and CPU: the kinds in which nothing was ever counted, and what to give out.
+        self._used: Dict[Tuple[int, int], Tuple[List[int], List[Payload]]] = {}
 
     def changed(self, slots: List[int]) -> List[Payload]:
-        """Prefix and memory of the cells of every block that changed since the last call, piece by piece."""
+        """Prefix and memory of the cells of every block that changed since the last call, in turn."""
         parts: List[Payload] = []
-        quads = self._quads
         for slot in (SLOT_NONE, *slots):
-            start = slot * self._slot_quads
-            end = start + self._span
+            views, before = self._told.get(slot) or self._meet(slot)
             # Strided copies, compared as a whole: an idle peer costs no more than that.
-            told = [quads[start + counter : end : _CELL_QUADS].tolist() for counter in _TELLTALES]
-            before = self._last.get(slot, self._nothing)
+            told = [view.tobytes() for view in views]
             if told == before:
                 continue
-            self._last[slot] = told
-            for cpu, place in self._cpus:
-                here = [counters[place] for counters in told]
-                if here != [counters[place] for counters in before]:
-                    parts += self._pieces(slot, cpu, here)
+            self._told[slot] = views, told
+            for cpu in self._online:
+                start = cpu * KINDS * 8
+                end = start + KINDS * 8
+                if any(now[start:end] != then[start:end] for now, then in zip(told, before)):
+                    parts += self._pieces(slot, cpu)
         return parts
 
-    def _pieces(self, slot: int, cpu: int, told: List[List[int]]) -> List[Payload]:
-        """The cells of a block in which something was counted, each behind its prefix."""
-        zeros = sum([counters.count(0) for counters in told])
-        known = self._used.get((slot, cpu))
-        if known is not None and known[0] == zeros:
-            return known[1]
-        pieces: List[Payload] = []
-        for kind in range(KINDS):
-            if any(counters[kind] for counters in told):
-                at = slot * self._slot_quads * 8 + (cpu * KINDS + kind) * CELL.size
-                pieces += [CELL_PREFIX.pack(slot, cpu, kind, 0), self._bytes[at : at + CELL.size]]
-        self._used[slot, cpu] = zeros, pieces
+    def _meet(self, slot: int) -> Tuple[List[memoryview], List[bytes]]:
+        start = slot * self._slot_quads
+        views = [self._quads[start + counter : start + self._span : _CELL_QUADS] for counter in _TELLTALES]
+        self._told[slot] = views, [bytes(8 * len(view)) for view in views]
+        return self._told[slot]
+
+    def _pieces(self, slot: int, cpu: int) -> List[Payload]:
+        """The cells of a block in which something was ever counted, each behind its prefix."""
+        unused, pieces = self._used.setdefault((slot, cpu), (list(range(KINDS)), []))
+        first = slot * self._slot_quads + cpu * KINDS * _CELL_QUADS
+        for kind in tuple(unused):
+            at = first + kind * _CELL_QUADS
+            if any(self._quads[at + counter] for counter in _TELLTALES):
+                unused.remove(kind)
+                pieces += [CELL_PREFIX.pack(slot, cpu, kind, 0), self._bytes[at * 8 : at * 8 + CELL.size]]
         return pieces
 
     def packets(self) -> int:
-        """Packets all stages have counted up to the last look: what sampling every packet would cost in events."""
-        return sum(sum(told[0][stage::KINDS]) for told in self._last.values() for stage in range(STAGES))
+        """Packets all stages have counted so far: what sampling every packet would cost in events."""
+        return sum(sum(views[0][stage::KINDS]) for views, _ in self._told.values() for stage in range(STAGES))
 
 
 class States:
     """Losses, counted by CPU."""
 
     def __init__(self, fd: int, size: int, cpus: int) -> None:
-        self._map = _map(fd, size)
-        self._quads = memoryview(self._map).cast("Q")
-        self._stride = size // cpus // 8
+        quads = memoryview(_map(fd, size)).cast("Q")
+        #: Each cause's count on every CPU; past the last one the memory mapped is zero.
+        self._counts = [quads[1 + index :: size // cpus // 8] for index in range(len(LOSS_KEYS))]
         #: While probes are attached one by one, returns come without starts; that is no loss.
         self._before = self._totals()
 
@@ -201,8 +201,7 @@ class States:
         return [now - before for now, before in zip(self._totals(), self._before)]
 
     def _totals(self) -> List[int]:
-        # Past the last CPU the memory mapped is zero.
-        return [sum(self._quads[1 + index :: self._stride]) for index in range(len(LOSS_KEYS))]
+        return [sum(counts) for counts in self._counts]
 
 
 class Ring:

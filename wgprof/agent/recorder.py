@@ -26,7 +26,7 @@ from wgprof.agent.stream import Stream
 AGENT_VERSION = "0.1.0"
 #: Run time of the probes is measured for an interval this often: the kernel patches its code for it.
 METER_NS = 5_000_000_000
-#: Whether the sampling still fits the traffic is looked at this often.
+#: Whether the sampling still fits the traffic is looked at this often, and the agent's own memory.
 SAMPLER_NS = 500_000_000
 #: A sign of life at least so often.
 PATIENT_S = 5.0
@@ -62,6 +62,7 @@ class Recorder:
         self._interfaces: List[netns.Interface] = []
         self._counters = netns.Counters([])
         self._accounts = Accounts()
+        self._resident_bytes = self._accounts.resident_bytes()
         self._gone: set[str] = set()
         self._input = b""
         self._go = False
@@ -148,7 +149,7 @@ class Recorder:
             late_ns,
             self._sampler.every,
             time.process_time_ns(),
-            self._accounts.resident_bytes(),
+            self._resident_bytes,
             self._accounts.cpu_times(),
             self._accounts.softirqs(),
             b",".join(interfaces.values()),
@@ -160,6 +161,7 @@ class Recorder:
         self._stream.tick(head, cells)
         if now >= self._sampler_due_ns:
             self._sampler_due_ns = now + SAMPLER_NS
+            self._resident_bytes = self._accounts.resident_bytes()
             every = self._sampler.next(self._blocks.packets(), now)
             if every:
                 self._control.sample_every(every)
@@ -173,11 +175,14 @@ class Recorder:
         return {**item, "netns_name": names.get(int(str(item["netns"])), "")}
 
     def _note_vanished(self, rows: Dict[netns.Interface, bytes]) -> None:
-        for interface in self._interfaces if len(rows) < len(self._interfaces) else ():
+        if len(rows) == len(self._interfaces):
+            return
+        for interface in self._interfaces:
             label = _label(interface.name, interface.namespace.name)
             if interface not in rows and label not in self._gone:
                 self._gone.add(label)
                 self._stream.log("warning", "interface", f"interface {label} went away")
+        # Interfaces go before their module does.
         if not os.path.isdir("/sys/module/wireguard") and "module" not in self._gone:
             self._gone.add("module")
             self._stream.log("warning", "module", "the wireguard module was unloaded")

@@ -8,6 +8,7 @@ import time
 from typing import Any, Dict, List, Sequence
 
 from wgprof.agent.frames import Kind, Payload, encode_json, encode_parts, unsealed_header
+from wgprof.agent.layout import CELL, CELL_PREFIX
 
 
 class Stream:
@@ -34,14 +35,14 @@ class Stream:
         self._write(encode_json(kind, self._sequence, value))
 
     def tick(self, head: bytes, cells: Sequence[Payload]) -> None:
-        """`head` is JSON; `cells` are what `Blocks.changed` gave, and are read where they lie."""
+        """`head` is JSON; `cells` are what `Blocks.changed` gave: prefixes and cells in turn, read where they lie."""
         parts: List[Payload] = [len(head).to_bytes(4, "little"), head, *cells]
         if self._compress:
             self._write(*encode_parts(Kind.TICK, self._sequence, b"".join(parts), compress=True))
         else:
             # In one piece: a device, such as a virtual machine's console, takes each piece by itself.
-            header = unsealed_header(Kind.TICK, self._sequence, sum(map(len, parts)))
-            self._write(b"".join([header, *parts]))
+            length = 4 + len(head) + len(cells) // 2 * (CELL_PREFIX.size + CELL.size)
+            self._write(b"".join([unsealed_header(Kind.TICK, self._sequence, length), *parts]))
 
     def perf(self, head: Dict[str, Any], text: bytes) -> None:
         """A frame of a JSON object, its length in front of it, and text, which compresses to a tenth."""
