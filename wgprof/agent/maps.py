@@ -138,6 +138,8 @@ class Blocks:
         self._slot_quads = cpus * KINDS * _CELL_QUADS
         self._span = (max(online) + 1) * KINDS * _CELL_QUADS
         self._online = online
+        #: The stages' packets, of each slot and stage on every CPU.
+        self._packets: List[memoryview] = []
         #: Of each slot: where its telltales are, and what they said last.
         self._told: Dict[int, Tuple[List[memoryview], List[bytes]]] = {}
         #: Of each slot and CPU: the kinds in which nothing was ever counted, and what to give out.
@@ -163,6 +165,7 @@ class Blocks:
     def _meet(self, slot: int) -> Tuple[List[memoryview], List[bytes]]:
         start = slot * self._slot_quads
         views = [self._quads[start + counter : start + self._span : _CELL_QUADS] for counter in _TELLTALES]
+        self._packets += [views[0][stage::KINDS] for stage in range(STAGES)]
         self._told[slot] = views, [bytes(8 * len(view)) for view in views]
         return self._told[slot]
 
@@ -179,7 +182,7 @@ class Blocks:
 
     def packets(self) -> int:
         """Packets all stages have counted so far: what sampling every packet would cost in events."""
-        return sum(sum(views[0][stage::KINDS]) for views, _ in self._told.values() for stage in range(STAGES))
+        return sum(map(sum, self._packets))
 
 
 class States:

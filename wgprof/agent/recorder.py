@@ -26,8 +26,8 @@ from wgprof.agent.stream import Stream
 AGENT_VERSION = "0.1.0"
 #: Run time of the probes is measured for an interval this often: the kernel patches its code for it.
 METER_NS = 5_000_000_000
-#: Whether the sampling still fits the traffic is looked at this often, and the agent's own memory.
-SAMPLER_NS = 500_000_000
+#: The agent's own memory is looked at this often.
+MEMORY_NS = 500_000_000
 #: A sign of life at least so often.
 PATIENT_S = 5.0
 
@@ -57,7 +57,7 @@ class Recorder:
         self._drain = Drain(maps.Ring(probes.map_fd("events"), RING_BYTES), stream)
         self._sampler = Sampler(int(request.get("sample", 0)))
         self._meter = Meter([item.fd for item in probes.attached])
-        self._sampler_due_ns = self._meter_due_ns = 0
+        self._memory_due_ns = self._meter_due_ns = 0
         self._stop: Optional[str] = None
         self._interfaces: List[netns.Interface] = []
         self._counters = netns.Counters([])
@@ -159,12 +159,12 @@ class Recorder:
         )
         self._drain.empty()
         self._stream.tick(head, cells)
-        if now >= self._sampler_due_ns:
-            self._sampler_due_ns = now + SAMPLER_NS
+        every = self._sampler.next(self._blocks.packets(), now)
+        if every:
+            self._control.sample_every(every)
+        if now >= self._memory_due_ns:
+            self._memory_due_ns = now + MEMORY_NS
             self._resident_bytes = self._accounts.resident_bytes()
-            every = self._sampler.next(self._blocks.packets(), now)
-            if every:
-                self._control.sample_every(every)
         meter_is_due = now >= self._meter_due_ns
         self._meter.turn(on=meter_is_due)
         if meter_is_due:
