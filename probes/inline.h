@@ -359,17 +359,16 @@ INLINE int on_inline_decrypted(u64 ret, bool typed)
 	return 0;
 }
 
-/* __napi_schedule(napi): every driver's; of interest is that of a cell, by the packet that found it empty. */
-INLINE int on_napi_schedule(u64 napi, bool typed)
+/* __napi_schedule(napi) of a cell, by the packet that found it empty. */
+INLINE int cell_scheduled(u32 cpu, u64 napi)
 {
-	u32 cpu = bpf_get_smp_processor_id();
 	struct inline_state *inlined = this_inline(cpu);
 	struct cell_napi facts = {};
 	struct object *object;
 	struct block *block;
 	u32 slot;
 
-	if (load64(napi, OFF_NAPI_POLL, typed) != ADDR_CELL_POLL || !inlined || !inlined->rx.open)
+	if (!inlined || !inlined->rx.open)
 		return 0;
 	slot = inlined->rx.slot;
 	object = object_at(slot);
@@ -498,6 +497,7 @@ INLINE bool is_inline(u32 cpu, bool transmit) { return false; }
 INLINE int inline_crypt_begins(u32 cpu, u64 skb, u64 keypair, bool encrypt, bool typed) { return 0; }
 INLINE int inline_crypt_ends(u32 cpu, bool good, bool encrypt) { return 0; }
 INLINE int inline_delivery_begins(u32 cpu, u64 skb, bool typed) { return 0; }
+INLINE int cell_scheduled(u32 cpu, u64 napi) { return 0; }
 
 #endif
 

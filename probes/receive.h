@@ -196,4 +196,12 @@ INLINE int on_poll_done(u64 ret, bool typed)
 	return 0;
 }
 
+/* __napi_schedule(napi): every driver's; of interest is that of inline's cells. */
+INLINE int on_napi_schedule(u64 napi, bool typed)
+{
+	if (load64(napi, OFF_NAPI_POLL, typed) != ADDR_CELL_POLL)
+		return 0;
+	return cell_scheduled(bpf_get_smp_processor_id(), napi);
+}
+
 #endif
