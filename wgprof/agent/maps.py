@@ -9,7 +9,7 @@ import struct
 from typing import Dict, List, Tuple
 
 from wgprof.agent.frames import Payload
-from wgprof.agent.layout import CELL, CELL_PREFIX, EVENT_STRIDE, KINDS, SLOT_NONE
+from wgprof.agent.layout import CELL, CELL_PREFIX, COUNTERS, EVENT_STRIDE, KINDS, SLOT_NONE
 
 PAGE = mmap.PAGESIZE
 BLOCK_BYTES = CELL.size * KINDS
@@ -175,7 +175,7 @@ class Blocks:
         first = slot * self._slot_quads + cpu * KINDS * _CELL_QUADS
         for kind in tuple(unused):
             at = first + kind * _CELL_QUADS
-            if any(self._quads[at + counter] for counter in _TELLTALES):
+            if any(self._quads[at : at + COUNTERS]):
                 unused.remove(kind)
                 pieces += [CELL_PREFIX.pack(slot, cpu, kind, 0), self._bytes[at * 8 : at * 8 + CELL.size]]
         return pieces
