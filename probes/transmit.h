@@ -67,14 +67,14 @@ INLINE int on_send(u64 peer, u64 skb, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct wire_header header = {};
+	struct wire_header header;
 	struct packet *packet;
 
 	if (!state)
 		return 0;
-	bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
+	header = read_header(skb, typed);
 	packet = packet_sent(state, cpu);
-	packet->is_data = (header.type & 0xff) == MESSAGE_DATA;
+	packet->is_data = header.type == MESSAGE_DATA;
 	packet->nonce = header.nonce;
 	packet->key = header.key;
 	packet->bytes = load32(skb, OFF_SKB_LEN, typed);

@@ -7,25 +7,60 @@
 #ifndef WGPROF_WORKERS_H
 #define WGPROF_WORKERS_H
 
-#include "inline.h"
+#include "receive.h"
 
-BPF_TABLE("hash", u64, u64, queued_at, WORK_ITEMS);	/* work_struct -> time, 0 once it runs */
-BPF_TABLE("hash", u64, u32, parked_at, WORK_ITEMS);	/* task -> place of the worker it was switched out of */
+BPF_TABLE("hash", u64, u32, parked_at, TASKS);	/* task -> place of the worker it was switched out of */
+
+/* When a device's crypt work was last queued on a CPU, 0 once it runs. */
+struct queued {
+	u64 encrypt_ns, decrypt_ns;
+};
+
+BPF_ARRAY(queued_work, struct queued, SLOTS * CPUS);
+
+/* Where the time is kept that a work item was queued at: one a peer for TX_WORK, else one a device and CPU. */
+INLINE u64 *queued_at(u32 slot, u32 cpu, u32 kind)
+{
+	u32 index = slot * CPUS + cpu;
+	struct object *object;
+	struct queued *queued;
+
+	if (slot == SLOT_NONE || slot >= SLOTS || cpu >= CPUS)
+		return NULL;
+	if (kind == TX_WORK) {
+		object = object_at(slot);
+		return object ? &object->work_queued_ns : NULL;
+	}
+	queued = queued_work.lookup(&index);
+	if (!queued)
+		return NULL;
+	return kind == ENCRYPT_WORK ? &queued->encrypt_ns : &queued->decrypt_ns;
+}
+
+/* A multicore_worker points to its crypt_queue, which is a member of the device. */
+INLINE u32 slot_of_worker(u64 work, u32 queue_offset)
+{
+	u64 queue = read64(work - OFF_WORKER_WORK + OFF_WORKER_PTR);
+
+	return slot_of(device_id(queue - queue_offset));
+}
 
 /* workqueue_queue_work(req_cpu, pwq, work): only fires when the item was not pending yet. */
-INLINE int on_queue_work(u64 work)
+INLINE int on_queue_work(u64 on_cpu, u64 work)
 {
 	u64 function = read64(work + OFF_WORK_FUNC);
-	u64 now, *at;
+	u64 *at;
 
-	if (function != ADDR_ENCRYPT_WORKER && function != ADDR_DECRYPT_WORKER && function != ADDR_TX_WORKER)
-		return 0;
-	now = now_ns();
-	at = queued_at.lookup(&work);
-	if (at)
-		*at = now;
+	if (function == ADDR_TX_WORKER)
+		at = queued_at(slot_of_peer(work - OFF_PEER_TX_WORK, false), 0, TX_WORK);
+	else if (function == ADDR_ENCRYPT_WORKER)
+		at = queued_at(slot_of_worker(work, OFF_DEVICE_ENCRYPT_QUEUE), on_cpu, ENCRYPT_WORK);
+	else if (function == ADDR_DECRYPT_WORKER)
+		at = queued_at(slot_of_worker(work, OFF_DEVICE_DECRYPT_QUEUE), on_cpu, DECRYPT_WORK);
 	else
-		queued_at.update(&work, &now);
+		return 0;
+	if (at)
+		*at = now_ns();
 	return 0;
 }
 
@@ -65,7 +100,7 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	worker->packet.frame.start = 0;
 	worker->slot = slot;
 	worker->kind = kind;
-	at = queued_at.lookup(&work);
+	at = queued_at(slot, cpu, kind);
 	if (at && *at) {
 		worker->delay_ns = now > *at ? now - *at : 1;
 		*at = 0;
@@ -73,14 +108,6 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	state->running = place + 1;
 	frame_open(state, &worker->run, now);
 	return 0;
-}
-
-/* A multicore_worker points to its crypt_queue, which is a member of the device. */
-INLINE u32 slot_of_worker(u64 work, u32 queue_offset)
-{
-	u64 queue = read64(work - OFF_WORKER_WORK + OFF_WORKER_PTR);
-
-	return slot_of(device_id(queue - queue_offset));
 }
 
 INLINE int on_encrypt_worker(u64 work, bool typed)
@@ -152,6 +179,21 @@ INLINE int on_tx_worker_done(u64 ret, bool typed)
 	return worker_ends(TX_WORK);
 }
 
+/* Whose packet it is, and which. */
+INLINE void identify_crypt(struct worker *worker, u64 skb, u64 keypair, bool encrypt, bool from_header, bool typed)
+{
+	struct wire_header header;
+
+	worker->packet.slot = slot_of_peer(load64(keypair, OFF_KEYPAIR_PEER, typed), typed);
+	worker->packet.key = load32(keypair, encrypt ? OFF_KEYPAIR_REMOTE_INDEX : OFF_KEYPAIR_INDEX, typed);
+	worker->packet.nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+	if (from_header) {
+		header = read_header(skb, typed);
+		if (header.type == MESSAGE_DATA && header.key == worker->packet.key)
+			worker->packet.nonce = header.nonce;
+	}
+}
+
 /*
  * encrypt_packet(skb, keypair, ..) and decrypt_packet(skb, keypair, ..): kworker, preemptible on
  * some kernels, so the frame lives with the worker.  Where it is done inline, a worker may lie below.
@@ -160,9 +202,7 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct wire_header header = {};
 	struct worker *worker;
-	u64 peer;
 
 	if (is_inline(cpu, encrypt))
 		return inline_crypt_begins(cpu, skb, keypair, encrypt, typed);
@@ -173,22 +213,15 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 		state->losses[LOSS_UNMATCHED]++;
 		return 0;
 	}
-	peer = load64(keypair, OFF_KEYPAIR_PEER, typed);
-	worker->packet.slot = slot_of_peer(peer, typed);
 	worker->packet.bytes = load32(skb, OFF_SKB_LEN, typed);
-	if (encrypt) {
-		worker->packet.nonce = read64(skb + OFF_SKB_CB);
-		worker->packet.key = load32(keypair, OFF_KEYPAIR_REMOTE_INDEX, typed);
-	} else {
-		bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
-		worker->packet.nonce = header.nonce;
-		worker->packet.key = header.key;
-	}
+	/* fexit sees the packet again, a kretprobe does not. */
+	if (!typed)
+		identify_crypt(worker, skb, keypair, encrypt, !encrypt, false);
 	frame_open(state, &worker->packet.frame, now_ns());
 	return 0;
 }
 
-INLINE int crypt_ends(bool good, bool encrypt)
+INLINE int crypt_ends(u64 skb, u64 keypair, bool good, bool encrypt, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
@@ -210,6 +243,9 @@ INLINE int crypt_ends(bool good, bool encrypt)
 	start = worker->packet.frame.start;
 	own = frame_close(state, &worker->packet.frame, now, &on_top);
 	worker->packets++;
+	/* decrypt_packet notes the nonce in the packet, unless it gives up at once. */
+	if (typed)
+		identify_crypt(worker, skb, keypair, encrypt, !encrypt && !good, true);
 	block = block_of(worker->packet.slot, cpu);
 	if (!block)
 		return 0;
@@ -222,6 +258,8 @@ INLINE int crypt_ends(bool good, bool encrypt)
 		cell->counter[S_FAILED]++;
 	}
 	count_service(cell, own, on_top);
+	if (!encrypt)
+		poll_wanted(worker->packet.slot, block, now);
 	if (is_sampled(worker->packet.nonce)) {
 		struct step step = {
 			.end = now, .nonce = worker->packet.nonce, .service = now - start,
@@ -244,14 +282,25 @@ INLINE int on_decrypt(u64 skb, u64 keypair, bool typed)
 	return crypt_begins(skb, keypair, false, typed);
 }
 
+/* Their returns, as fexit sees them and as a kretprobe does. */
+INLINE int on_encrypted(u64 skb, u64 keypair, u64 ret, bool typed)
+{
+	return crypt_ends(skb, keypair, (u8)ret, true, typed);
+}
+
+INLINE int on_decrypted(u64 skb, u64 keypair, u64 ret, bool typed)
+{
+	return crypt_ends(skb, keypair, (u8)ret, false, typed);
+}
+
 INLINE int on_encrypt_done(u64 ret, bool typed)
 {
-	return crypt_ends((u8)ret, true);
+	return crypt_ends(0, 0, (u8)ret, true, false);
 }
 
 INLINE int on_decrypt_done(u64 ret, bool typed)
 {
-	return crypt_ends((u8)ret, false);
+	return crypt_ends(0, 0, (u8)ret, false, false);
 }
 
 /* Remembers where the execution of a task goes on. */

@@ -115,7 +115,8 @@ class Btf:
         words, position = self._type(words[position + 2])  # the prototype
         return words[position + 1] & 0xFFFF
 
-    def _struct_id(self, name: str) -> int:
+    def struct_id(self, name: str) -> int:
+        """The BTF id of a structure.  Raises BtfError if there is none."""
         # A split section may use a name that only the base's strings hold, so look by both.
         offset = self._offset_of_name(name)
         if offset is not None and offset in self._aggregates:
@@ -124,7 +125,7 @@ class Btf:
             base_offset = self.base._offset_of_name(name)
             if base_offset is not None and base_offset in self._aggregates:
                 return self._aggregates[base_offset]
-            return self.base._struct_id(name)
+            return self.base.struct_id(name)
         raise BtfError(f"no structure {name}")
 
     def _members(self, type_id: int) -> Iterable[Tuple[str, int, int]]:
@@ -161,7 +162,7 @@ class Btf:
     def offset(self, path: str) -> int:
         """Byte offset of `structure.member[.member..]`.  Raises BtfError if there is none."""
         name, *members = path.split(".")
-        type_id, bits = self._struct_id(name), 0
+        type_id, bits = self.struct_id(name), 0
         for member in members:
             found = self._find(self._resolve(type_id), member)
             if found is None:

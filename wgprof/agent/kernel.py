@@ -7,7 +7,7 @@ import os
 import platform
 from typing import Any, Dict, FrozenSet, List, Optional
 
-from wgprof.agent.btf import Btf, read_btf
+from wgprof.agent.btf import Btf, BtfError, read_btf
 from wgprof.agent.plan import Facts, parse_kallsyms, parse_traceable, wanted_symbols
 from wgprof.agent.tracing import btf_descriptor
 
@@ -142,7 +142,16 @@ def gather_facts(plan: Dict[str, Any]) -> Facts:
         kernel_fentry=fentry,
         kprobes=has_kprobes(),
         preemptible=is_preemptible(),
+        cast=find_cast(btf.base or btf),
     )
+
+
+def find_cast(vmlinux: Btf) -> Optional["tuple[int, int]"]:
+    """BTF ids of bpf_rdonly_cast and of a structure of 16 bytes of numbers: see probes/access.h.  None without them."""
+    function = vmlinux.function_id("bpf_rdonly_cast")
+    with contextlib.suppress(BtfError):
+        return None if function is None else (function, vmlinux.struct_id("timespec64"))
+    return None
 
 
 def describe_machine() -> Dict[str, Any]:

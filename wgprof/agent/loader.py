@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import os
 import re
+import struct
 import tempfile
 import time
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from wgprof.agent.tracing import TracingError, attach_tracing, btf_descriptor, l
 
 RING_PAGES = 2048
 RING_BYTES = RING_PAGES * 4096
-WORK_ITEMS = 16384
 #: The blocks of all slots may take this much kernel memory.
 BLOCKS_BUDGET = 48 << 20
 MAX_SLOTS = 256
@@ -30,7 +30,21 @@ MIN_SLOTS = 16
 #: Rounds of "attach, drop what was refused, compile again".
 ROUNDS = 3
 
+#: Tasks that can be remembered while they are switched out.
+TASKS = 16384
 _TRACING = ("fentry", "fexit")
+#: A helper's number that no kernel has: probes/access.h calls it where a kernel function is to be called.
+CAST_CALL = 0x77677072
+#: Likewise numbers for the addresses of maps of one element.
+MEMORY = {"control": 0x77670001, "states": 0x77670002, "objects": 0x77670003, "slot_cache": 0x77670004}
+#: struct bpf_insn: code, registers, offset, immediate; BPF_JMP | BPF_CALL, and BPF_PSEUDO_KFUNC_CALL as its source.
+_INSTRUCTION = struct.Struct("<BBhi")
+_CALL = 0x85
+_KERNEL_FUNCTION = 0x20
+#: BPF_LD | BPF_IMM | BPF_DW, and BPF_PSEUDO_MAP_VALUE as its source.
+_LOAD_64 = 0x18
+_MAP_VALUE = 0x20
+
 _OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
 
 
@@ -63,10 +77,51 @@ def joined(directory: str, name: str, seen: Optional[Set[str]] = None) -> str:
     return "".join(lines)
 
 
-class Programs:
-    """The compiled programs of a resolved plan.  Raises LoadError if they do not compile."""
+def complete(code: "ctypes.Array[ctypes.c_uint8]", cast_function: int, memory: Dict[int, int]) -> None:
+    """Puts into a program's instructions what bcc cannot write.
 
-    def __init__(self, directory: str, resolved: Resolved, slots: int, cpus: int) -> None:
+    That is the call of a kernel function, by its BTF id, and the addresses of maps: `memory` has the descriptor for
+    each number of MEMORY.
+    """
+    for at in range(0, len(code), _INSTRUCTION.size):
+        operation, registers, _, number = _INSTRUCTION.unpack_from(code, at)
+        if operation == _CALL and number == CAST_CALL:
+            _INSTRUCTION.pack_into(code, at, _CALL, _KERNEL_FUNCTION, 0, cast_function)
+        elif operation == _LOAD_64 and number in memory:
+            # The second half holds the offset in the map's element: 0, as the marks are below 2^32.
+            _INSTRUCTION.pack_into(code, at, _LOAD_64, registers | _MAP_VALUE, 0, memory[number])
+
+
+def code_of(bpf: Any, program: bytes) -> "ctypes.Array[ctypes.c_uint8]":
+    """A program's instructions, where bcc keeps them until it loads them."""
+    from bcc.libbcc import lib
+
+    start = ctypes.cast(lib.bpf_function_start(bpf.module, program), ctypes.c_void_p).value
+    size = lib.bpf_function_size(bpf.module, program) if start else 0
+    return (ctypes.c_uint8 * size).from_address(start or 0)
+
+
+def map_fd(bpf: Any, name: str) -> int:
+    """The descriptor of a map of a compiled program."""
+    from bcc.libbcc import lib
+
+    return int(lib.bpf_table_fd(bpf.module, name.encode()))
+
+
+def memory_flags() -> List[str]:
+    """What tells the compiler by which numbers `complete` knows the maps of one element."""
+    return [f"-DMEMORY_{name.upper()}={number:#x}" for name, number in MEMORY.items()]
+
+
+class Programs:
+    """The compiled programs of a resolved plan.  Raises LoadError if they do not compile.
+
+    `cast`: see Facts.
+    """
+
+    def __init__(
+        self, directory: str, resolved: Resolved, slots: int, cpus: int, cast: Optional[Tuple[int, int]] = None
+    ) -> None:
         os.environ["BCC_KERNEL_SOURCE"] = directory
         from bcc import BPF
 
@@ -83,7 +138,11 @@ class Programs:
             "perf": BPF.PERF_EVENT,
         }
         flags = [f"-I{directory}", f"-DSLOTS={slots}", f"-DCPUS={cpus}"]
-        flags += [f"-DRING_PAGES={RING_PAGES}", f"-DWORK_ITEMS={WORK_ITEMS}"]
+        flags += [f"-DRING_PAGES={RING_PAGES}", f"-DTASKS={TASKS}"]
+        self._cast_function, cast_type = cast or (0, 0)
+        if cast is not None:
+            flags += [f"-DCAST_CALL={CAST_CALL:#x}", f"-DCAST_TYPE={cast_type}"]
+        flags += memory_flags()
         flags += [f"-D{name}={value:#x}ULL" for name, value in resolved.defines.items()]
         text = joined(directory, "wgprof.h") + "\n".join(a.source for a in resolved.attachments) + "\n"
         with _captured_stderr() as captured:
@@ -91,31 +150,29 @@ class Programs:
                 self.bpf = Bpf(text=text.encode(), cflags=flags)
             except Exception as error:
                 raise LoadError(f"{error}: {_last_error(captured.text())}") from error
+        self._memory = {number: map_fd(self.bpf, name) for name, number in MEMORY.items()}
 
         self._links: Dict[str, int] = {}  # program -> descriptor: of fentry and fexit, which are not bcc's business
         self._btf_fds: Dict[str, int] = {"vmlinux": 0}
 
     def load(self, a: Attachment) -> int:
         """Has the kernel verify a program; returns its descriptor.  Raises LoadError with the verifier's words."""
+        code = code_of(self.bpf, a.program.encode())
+        complete(code, self._cast_function, self._memory)
         if a.kind in _TRACING:
-            return self._load_tracing(a)
+            return self._load_tracing(a, bytes(code))
         with _captured_stderr() as captured:
             try:
                 return int(self.bpf.load_func(a.program.encode(), self._types[a.kind]).fd)
             except Exception as error:
                 raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
 
-    def _load_tracing(self, a: Attachment) -> int:
-        from bcc.libbcc import lib
-
+    def _load_tracing(self, a: Attachment, code: bytes) -> int:
         if a.module not in self._btf_fds:
             fd = btf_descriptor(a.module)
             if fd is None:
                 raise LoadError(f"the kernel has no type information of {a.module}")
             self._btf_fds[a.module] = fd
-        module, program = self.bpf.module, a.program.encode()
-        start, size = lib.bpf_function_start(module, program), lib.bpf_function_size(module, program)
-        code = ctypes.string_at(start, size)
         try:
             return load_tracing(code, a.symbol, a.kind == "fexit", a.type_id, self._btf_fds[a.module])
         except TracingError as error:
@@ -180,13 +237,17 @@ class Probes:
         self.refusals: Dict[str, str] = {}
         self._programs: Optional[Programs] = None
         refused: Set[Tuple[str, str]] = set()
+        cast = facts.cast
         for left in reversed(range(ROUNDS)):
             resolved = resolve(plan, facts, frozenset(refused))
             began = time.monotonic()
-            self._programs = Programs(directory, resolved, slots, cpus)
+            self._programs = Programs(directory, resolved, slots, cpus, cast)
             self._took("compile_s", began)
             failed = self._attach_all(resolved)
-            refused |= failed
+            # A kernel that refuses the cast may take the same program without.
+            if cast is None or not left:
+                refused |= failed
+            cast = None
             if not failed or not left:
                 break
             self.close()
@@ -232,10 +293,8 @@ class Probes:
                 self._programs.start_clock(item.attachment, hz, cpu)
 
     def map_fd(self, name: str) -> int:
-        from bcc.libbcc import lib
-
         assert self._programs is not None
-        return int(lib.bpf_table_fd(self._programs.bpf.module, name.encode()))
+        return map_fd(self._programs.bpf, name)
 
     def value_size(self, name: str) -> int:
         from bcc.libbcc import lib

@@ -35,6 +35,8 @@ class Facts:
     kprobes: bool  # the kernel has kprobes
     #: The kernel may switch tasks in the middle of kernel code (preempt=full or lazy).
     preemptible: bool = False
+    #: BTF ids of the function bpf_rdonly_cast and of a type for it; None where the kernel lacks it.
+    cast: Optional[Tuple[int, int]] = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,12 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
     Raises PlanError when offsets are missing, since then no probe can read anything.
     """
     resolved = Resolved(defines=_defines(plan, facts))
+    # A handler that is called by fentry leaves to fexit what that sees as well: they come together.
+    halves = {(point.replace(" end", " start"), "fentry") for point, kind in refused if kind == "fexit"}
+    refused = refused | halves
+    attached: Set[Tuple[str, str]] = set()
     for entry in plan["points"]:
-        if not _exists(plan, entry, facts):
+        if not _exists(plan, entry, facts) or tuple(entry.get("unless", ())) in attached:
             continue
         module = entry.get("module", plan["module"])
         affects = "; ".join(entry["affects"])
@@ -136,16 +142,18 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
                 break
         if attachment:
             resolved.attachments.append(attachment)
+            attached.add((attachment.point, attachment.kind))
         else:
             resolved.missing.append(Missing(entry["point"], "; ".join(dict.fromkeys(reasons)), affects))
     return resolved
 
 
 def _exists(plan: Dict[str, Any], entry: Dict[str, Any], facts: Facts) -> bool:
-    """False for a point of another variant of the module than the one that is loaded."""
-    owner = entry.get("module", plan["module"])
-    places = (place for name in entry["functions"] for place in facts.symbols.get(name, ()))
-    return "only_in" not in entry or any(module == owner for _, module in places)
+    """False for a point of another variant of the module than the one that is loaded: that has functions of its own."""
+    variant = entry.get("only_in")
+    names = (name for other in plan["points"] if other.get("only_in") == variant for name in other["functions"])
+    places = (place for name in names for place in facts.symbols.get(name, ()))
+    return variant is None or any(module == plan["module"] for _, module in places)
 
 
 def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
@@ -196,7 +204,8 @@ def _candidate(
     if kind == "tracepoint":
         if function not in facts.tracepoints:
             return None, f"no tracepoint {function}"
-        return made(function, program, f"TRACEPOINT({program}, {handler}, {entry['argument_index']})")
+        macro = ("TRACEPOINT", "TRACEPOINT_TWO")[len(entry["argument_index"]) - 1]
+        return made(function, program, f"{macro}({', '.join([program, handler, *map(str, entry['argument_index'])])})")
     if kind in ("fentry", "fexit"):
         if not (facts.kernel_fentry if module == "vmlinux" else facts.module_fentry):
             return None, f"no {kind} on this kernel"
