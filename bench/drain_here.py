@@ -17,9 +17,10 @@ root, request = sys.argv[1], json.loads(sys.argv[2])
 sys.path.insert(0, root)
 
 from wgprof.agent.drain import Drain
+from wgprof.agent.instructions import MEMORY, complete, memory_flags
 from wgprof.agent.kernel import possible_cpus, read_text
 from wgprof.agent.layout import EVENT_STRIDE
-from wgprof.agent.loader import MEMORY, RING_BYTES, RING_PAGES, code_of, complete, joined, map_fd, memory_flags
+from wgprof.agent.loader import RING_BYTES, RING_PAGES, code_of, joined, map_fd
 from wgprof.agent.maps import Ring, States
 from wgprof.agent.stream import Stream
 

@@ -87,7 +87,7 @@ struct cpu_state {
 
 /*
  * Maps of one element, which the programs reach by address and not by look-up: memory_of gives what
- * the loader replaces by it (wgprof/agent/loader.py).
+ * the loader replaces by it (wgprof/agent/instructions.py).
  */
 struct all_states {
 	struct cpu_state cpu[CPUS];

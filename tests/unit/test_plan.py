@@ -20,25 +20,23 @@ def kinds(resolved: Resolved) -> dict[str, str]:
     return {a.point: a.kind for a in resolved.attachments}
 
 
-def expected_points(kernel: str) -> set[str]:
-    """fexit sees a hand-off's arguments when it ends, a kretprobe needs its start as well."""
-    return POINTS if kernel.startswith("6.1-") or kernel == "6.1" else POINTS - {"hand-off start"}
+#: fexit sees a hand-off's arguments when it ends; a kretprobe needs its start as well.
+WITH_FENTRY = POINTS - {"hand-off start"}
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_point_has_a_place_on_every_kernel(kernel: str) -> None:
     resolved = resolve(PLAN, captured_facts(kernel))
     assert not resolved.missing
-    expected = expected_points(kernel)
-    assert set(kinds(resolved)) == expected
-    assert len({a.program for a in resolved.attachments}) == len(expected)
+    assert set(kinds(resolved)) == WITH_FENTRY
+    assert len({a.program for a in resolved.attachments}) == len(WITH_FENTRY)
 
 
 @pytest.mark.parametrize("kernel", INLINE)
 def test_the_inline_variants_points_have_a_place_where_it_is_loaded(kernel: str) -> None:
     resolved = resolve(PLAN, captured_facts(kernel))
     assert not resolved.missing
-    expected = expected_points(kernel) | INLINE_POINTS
+    expected = WITH_FENTRY | INLINE_POINTS
     assert set(kinds(resolved)) == expected
     assert resolved.defines["INLINE_PATH"] == 1 and resolved.defines["ADDR_CELL_POLL"]
     assert len({a.program for a in resolved.attachments}) == len(expected)
@@ -78,6 +76,7 @@ def test_kernels_without_fentry_get_kprobes(kernel: str) -> None:
     without = kinds(resolve(PLAN, captured_facts(kernel, **KPROBES_ALONE)))
     assert without["tx.encrypt start"] == "kprobe"
     assert without["tx.encrypt end"] == "kretprobe"
+    assert "hand-off start" in without
 
 
 def test_a_preemptible_kernel_gets_kprobes_where_tasks_are_switched() -> None:

@@ -11,12 +11,12 @@ import contextlib
 import ctypes
 import os
 import re
-import struct
 import tempfile
 import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Set, Tuple
 
+from wgprof.agent.instructions import CAST_CALL, MEMORY, complete, memory_flags
 from wgprof.agent.maps import Control
 from wgprof.agent.plan import Attachment, Facts, Missing, Resolved, resolve
 from wgprof.agent.tracing import TracingError, attach_tracing, btf_descriptor, load_tracing
@@ -33,18 +33,6 @@ ROUNDS = 3
 #: Tasks that can be remembered while they are switched out.
 TASKS = 16384
 _TRACING = ("fentry", "fexit")
-#: A helper's number that no kernel has: probes/access.h calls it where a kernel function is to be called.
-CAST_CALL = 0x77677072
-#: Likewise numbers for the addresses of maps of one element.
-MEMORY = {"control": 0x77670001, "states": 0x77670002, "objects": 0x77670003, "slot_cache": 0x77670004}
-#: struct bpf_insn: code, registers, offset, immediate; BPF_JMP | BPF_CALL, and BPF_PSEUDO_KFUNC_CALL as its source.
-_INSTRUCTION = struct.Struct("<BBhi")
-_CALL = 0x85
-_KERNEL_FUNCTION = 0x20
-#: BPF_LD | BPF_IMM | BPF_DW, and BPF_PSEUDO_MAP_VALUE as its source.
-_LOAD_64 = 0x18
-_MAP_VALUE = 0x20
-
 _OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
 
 
@@ -77,21 +65,6 @@ def joined(directory: str, name: str, seen: Optional[Set[str]] = None) -> str:
     return "".join(lines)
 
 
-def complete(code: "ctypes.Array[ctypes.c_uint8]", cast_function: int, memory: Dict[int, int]) -> None:
-    """Puts into a program's instructions what bcc cannot write.
-
-    That is the call of a kernel function, by its BTF id, and the addresses of maps: `memory` has the descriptor for
-    each number of MEMORY.
-    """
-    for at in range(0, len(code), _INSTRUCTION.size):
-        operation, registers, _, number = _INSTRUCTION.unpack_from(code, at)
-        if operation == _CALL and number == CAST_CALL:
-            _INSTRUCTION.pack_into(code, at, _CALL, _KERNEL_FUNCTION, 0, cast_function)
-        elif operation == _LOAD_64 and number in memory:
-            # The second half holds the offset in the map's element: 0, as the marks are below 2^32.
-            _INSTRUCTION.pack_into(code, at, _LOAD_64, registers | _MAP_VALUE, 0, memory[number])
-
-
 def code_of(bpf: Any, program: bytes) -> "ctypes.Array[ctypes.c_uint8]":
     """A program's instructions, where bcc keeps them until it loads them."""
     from bcc.libbcc import lib
@@ -106,11 +79,6 @@ def map_fd(bpf: Any, name: str) -> int:
     from bcc.libbcc import lib
 
     return int(lib.bpf_table_fd(bpf.module, name.encode()))
-
-
-def memory_flags() -> List[str]:
-    """What tells the compiler by which numbers `complete` knows the maps of one element."""
-    return [f"-DMEMORY_{name.upper()}={number:#x}" for name, number in MEMORY.items()]
 
 
 class Programs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 
-from wgprof.agent.loader import CAST_CALL, MEMORY, complete
+from wgprof.agent.instructions import CAST_CALL, MEMORY, complete
 
 INSTRUCTION = struct.Struct("<BBhi")
 
