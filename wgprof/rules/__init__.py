@@ -1,0 +1,1 @@
+"""Bottleneck signatures: small pure functions over the analysis of a recording."""
