@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wgprof.analysis import checks as quality
 from wgprof.analysis import units
@@ -11,10 +11,13 @@ from wgprof.analysis.conservation import Conservation
 from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
+from wgprof.analysis.laws import Laws, laws_of
 from wgprof.analysis.names import Names, names_of
+from wgprof.analysis.order import CryptWait, Order, crypt_waits, order_rows
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
+from wgprof.analysis.spans import Spans, spans_of
 from wgprof.analysis.stages import Stage, stage_rows
 from wgprof.analysis.tables import DIRECTIONS, STAGES, Tables
 from wgprof.analysis.variant import Variant, variant_of
@@ -73,6 +76,10 @@ class Analysis:
     variant: Variant
     sampled: Sampled | None  # by perf, if it was asked for
     ends: Ends | None = None  # both ends of tunnels, if it has them
+    spans: Spans | None = None  # what intervals are taken over; None when nothing flowed
+    laws: Laws = field(default_factory=Laws)
+    order: list[Order] = field(default_factory=list)
+    crypt_waits: list[CryptWait] = field(default_factory=list)
 
     @property
     def failed(self) -> list[Check]:
@@ -116,8 +123,11 @@ def analyse(recording: Tables) -> Analysis:
     ]
     waits = wait_rows(journeys, sampling, window)
     ends = ends_within(recording, journeys)
+    spans = spans_of(recording, window)
+    laws = laws_of(stages, executions, cpus, servers, cores, names, spans)
+    order, by_cpu = order_rows(journeys, spans, window), crypt_waits(journeys, window)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, sampled, ends)
+    return Analysis(*parts, variant, sampled, ends, spans, laws, order, by_cpu)
 
 
 def _user_hz(manifest: dict[str, object]) -> int:
