@@ -1,0 +1,306 @@
+"""What the rules look at: everything they need of a recording, built once.
+
+A new table that a rule can use is read here, in one place; a rule never touches a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wgprof.analysis.cores import BUSY_COLUMNS, TRACKS
+from wgprof.analysis.estimate import Estimate, ratio
+from wgprof.analysis.laws import CPUS, Law, Laws, cpu_shares, packets_by_cpu
+from wgprof.analysis.queues import Queue
+from wgprof.analysis.spans import Spans
+from wgprof.analysis.summary import Analysis
+from wgprof.analysis.tables import STAGES, FloatArray, Tables, only, total, within
+from wgprof.rules import polling
+from wgprof.rules.polling import Napi, Stall
+
+#: Below this share of one CPU WireGuard is idle: whatever it does cannot be a bottleneck.
+IDLE_CE = 0.01
+#: Fewer spans of a second than this are too little to judge by: a finding on them is marked.
+COLD_SPANS = 5
+_CRYPTO = ("tx.encrypt", "rx.decrypt")
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """One CPU: shares of its time by the kernel's account, and CE by what the probes measured on it."""
+
+    number: int
+    node: int
+    busy: Estimate
+    softirq: Estimate
+    crypto_ce: float
+    wireguard_ce: float  # crypto included
+
+    @property
+    def outside_ce(self) -> float:
+        """Busy, but not in any of WireGuard's stages and workers."""
+        return max(self.busy.value - self.wireguard_ce, 0.0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A kind of worker or poll, over all objects and CPUs."""
+
+    kind: str
+    executions: int
+    empty: int
+    packets: int
+    own_ce: float  # its own time, without the stages inside
+    delay_mean_ns: float | None  # queued to running
+
+
+@dataclass(frozen=True)
+class Device:
+    """Counters of one WireGuard interface in the window beside what the probes counted."""
+
+    object: int
+    label: str
+    mtu: int  # 0: not known
+    sent_packets: int  # by tx.send
+    mean_bytes: float  # of packets that tx.stage took
+    tx_dropped: int
+    rx_dropped: int
+    staged_full: bool  # packets waited in a full staged queue, which drops by itself
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The evidence of one recording.  Everything but `analysis` is of the spans of its window."""
+
+    analysis: Analysis
+    spans: Spans
+    laws: Laws
+    cpus: tuple[Cpu, ...]
+    received: Mapping[int, int]  # CPU -> packets of rx.receive
+    decrypted: Mapping[int, FloatArray]  # CPU -> packets of rx.decrypt by span
+    decrypt_ns: Mapping[int, Estimate]  # CPU -> service time a packet
+    delivered: Mapping[int, int]  # CPU -> packets of rx.deliver
+    naps: tuple[Napi, ...]
+    stalls: tuple[Stall, ...]
+    works: Mapping[str, Work]
+    send_by_cpu: Mapping[int, Mapping[int, float]]  # CPU -> peer -> CE of its transmit work there
+    devices: tuple[Device, ...]
+    refused: Mapping[str, tuple[int, int]]  # queue -> packets refused, packets that came
+    nodes: Mapping[int, int]  # CPU -> NUMA node
+    lacking: tuple[str, ...] = field(default=())
+
+    @property
+    def idle(self) -> bool:
+        """Whether too little flowed for anything in WireGuard to be a bottleneck."""
+        return self.wireguard_ce < IDLE_CE
+
+    @property
+    def cold(self) -> bool:
+        """Whether there are too few spans to judge by."""
+        return int(np.count_nonzero(self.spans.seconds)) < COLD_SPANS
+
+    @property
+    def wireguard_ce(self) -> float:
+        return sum(cpu.wireguard_ce for cpu in self.cpus)
+
+    @property
+    def crypto_ce(self) -> float:
+        return sum(cpu.crypto_ce for cpu in self.cpus)
+
+    @property
+    def busy_ce(self) -> float:
+        """All CPUs, by the kernel's account."""
+        return sum(cpu.busy.value for cpu in self.cpus)
+
+    @property
+    def busy_share(self) -> float:
+        """Mean over the CPUs."""
+        return self.busy_ce / len(self.cpus) if self.cpus else 0.0
+
+    @property
+    def least_busy(self) -> float:
+        """The busy share of the CPU that has most time left."""
+        return min((cpu.busy.value for cpu in self.cpus), default=0.0)
+
+    def cpu(self, number: int) -> Cpu | None:
+        """A CPU by its number."""
+        return next((cpu for cpu in self.cpus if cpu.number == number), None)
+
+    def queue(self, name: str, number: int) -> Queue | None:
+        """A queue of an object."""
+        return next((q for q in self.analysis.queues if q.queue == name and q.object == number), None)
+
+    def machine(self, direction: str) -> Law | None:
+        """All CPUs together for the packets of a direction."""
+        return next(iter(self.laws.of(CPUS, direction)), None)
+
+    def rate_pps(self, direction: str, number: int | None = None) -> float:
+        """Packets a second through the last stage, of one peer or of all."""
+        last = STAGES[direction][2]
+        rows = [s for s in self.analysis.stages if s.stage == last and s.object == number]
+        return rows[0].rate_pps if rows else 0.0
+
+    def missing(self, needs: tuple[str, ...]) -> list[str]:
+        """What of `needs` the recording does not have."""
+        return [need for need in needs if need in self.lacking or need.partition(":")[0] in self.lacking]
+
+
+def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
+    """Build the facts of a recording; None when nothing flowed."""
+    window, spans = analysis.window, analysis.spans
+    if window is None or spans is None:
+        return None
+    stages, executions = within(recording.table("stages"), window), within(recording.table("executions"), window)
+    cpus, manifest = recording.table("cpus"), recording.manifest
+    decrypt = only(stages, stage=STAGES["rx"][1])
+    nodes = _nodes(manifest)
+    return Facts(
+        analysis,
+        spans,
+        analysis.laws,
+        _cpus(cpus, stages, executions, spans, nodes),
+        {cpu: int(packets.sum()) for cpu, packets in packets_by_cpu(stages, STAGES["rx"][0], spans).items()},
+        packets_by_cpu(stages, STAGES["rx"][1], spans),
+        _ratios(spans.by(decrypt, "cpu", "service_ns"), spans.by(decrypt, "cpu", "packets")),
+        {cpu: int(packets.sum()) for cpu, packets in packets_by_cpu(stages, STAGES["rx"][2], spans).items()},
+        polling.naps(executions, stages, analysis.names, spans),
+        polling.stalls(recording.table("depths"), executions, spans),
+        _works(executions, spans),
+        _send_by_cpu(executions, stages, spans),
+        _devices(analysis, recording, stages),
+        _refused(analysis),
+        nodes,
+        tuple(_lacking(recording)),
+    )
+
+
+def _ratios(above: Mapping[int, FloatArray], below: Mapping[int, FloatArray]) -> dict[int, Estimate]:
+    found = {key: ratio(above[key], below[key]) for key in above}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _cpus(
+    cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFrame, spans: Spans, nodes: Mapping[int, int]
+) -> tuple[Cpu, ...]:
+    busy, softirq = cpu_shares(cpus, spans, *BUSY_COLUMNS), cpu_shares(cpus, spans, "softirq_ns")
+    seconds = max(float(spans.seconds.sum()), 1e-9)
+    by_track: dict[str, dict[int, float]] = {}
+    for track, (of_stages, of_servers) in TRACKS.items():
+        spent: dict[int, float] = {}
+        steps = stages[stages["stage"].isin(of_stages)]
+        runs = executions[executions["server"].isin(of_servers)]
+        for part in (spans.by(steps, "cpu", "service_ns"), spans.by(runs, "cpu", "busy_ns")):
+            for cpu, values in part.items():
+                spent[cpu] = spent.get(cpu, 0.0) + float(values.sum()) / 1e9 / seconds
+        by_track[track] = spent
+    return tuple(
+        Cpu(
+            cpu,
+            nodes.get(cpu, 0),
+            busy[cpu],
+            softirq[cpu],
+            sum(by_track[track].get(cpu, 0.0) for track in _CRYPTO),
+            sum(spent.get(cpu, 0.0) for spent in by_track.values()),
+        )
+        for cpu in sorted(busy)
+    )
+
+
+def _works(executions: pd.DataFrame, spans: Spans) -> dict[str, Work]:
+    seconds = max(float(spans.seconds.sum()), 1e-9)
+    found = {}
+    for kind, rows in executions.groupby("server", observed=True):
+        delayed = total(rows, "delayed")
+        found[str(kind)] = Work(
+            str(kind),
+            total(rows, "executions"),
+            total(rows, "empty"),
+            total(rows, "packets"),
+            float(spans.total(rows, "busy_ns").sum()) / 1e9 / seconds,
+            total(rows, "delay_ns") / delayed if delayed else None,
+        )
+    return found
+
+
+def _send_by_cpu(executions: pd.DataFrame, stages: pd.DataFrame, spans: Spans) -> dict[int, dict[int, float]]:
+    """Where every peer's transmit work ran, with the sending inside it."""
+    seconds = max(float(spans.seconds.sum()), 1e-9)
+    found: dict[int, dict[int, float]] = {}
+    parts = ((only(executions, server="tx.work"), "busy_ns"), (only(stages, stage="tx.send"), "service_ns"))
+    for frame, column in parts:
+        for cpu, rows in frame.groupby("cpu"):
+            here = found.setdefault(int(str(cpu)), {})
+            for peer, values in spans.by(rows, "object", column).items():
+                here[peer] = here.get(peer, 0.0) + float(values.sum()) / 1e9 / seconds
+    return found
+
+
+def _devices(analysis: Analysis, recording: Tables, stages: pd.DataFrame) -> tuple[Device, ...]:
+    assert analysis.window is not None
+    interfaces = within(recording.table("interfaces"), analysis.window)
+    mtus = {
+        (item.get("netns"), item.get("name")): item.get("mtu", 0)
+        for item in recording.manifest.get("interfaces", [])
+        if isinstance(item, dict)
+    }
+    rows = []
+    for device in analysis.names.devices():
+        mine = only(interfaces, netns=device.netns, name=device.name)
+        peers = analysis.names.peers_of(device.number)
+        sent = only(stages, stage="tx.send")
+        taken = only(stages, stage="tx.stage")
+        taken = taken[taken["object"].isin(peers)]
+        packets = total(taken, "packets")
+        mtu = mtus.get((device.netns, device.name), 0)
+        rows.append(
+            Device(
+                device.number,
+                device.label,
+                mtu if isinstance(mtu, int) else 0,
+                total(sent[sent["object"].isin(peers)], "packets"),
+                total(taken, "bytes") / packets if packets else 0.0,
+                total(mine, "tx_dropped"),
+                total(mine, "rx_dropped"),
+                any(_is_full(q) for q in analysis.queues if q.queue == "tx.staged" and q.object in peers),
+            )
+        )
+    return tuple(rows)
+
+
+def _is_full(queue: Queue) -> bool:
+    return queue.depth_max is not None and queue.depth_max >= queue.limit
+
+
+def _refused(analysis: Analysis) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for queue in analysis.queues:
+        refused, came = found.get(queue.queue, (0, 0))
+        found[queue.queue] = refused + queue.refused_packets, came + queue.packets
+    return found
+
+
+def _nodes(manifest: Mapping[str, Any]) -> dict[int, int]:
+    machine = manifest.get("machine")
+    nodes = machine.get("numa_nodes") if isinstance(machine, dict) else None
+    found: dict[int, int] = {}
+    for name, cpus in nodes.items() if isinstance(nodes, dict) else ():
+        for cpu in cpus if isinstance(cpus, list) else ():
+            if isinstance(cpu, int) and str(name).isdigit():
+                found[cpu] = int(str(name))
+    return found
+
+
+def _lacking(recording: Tables) -> list[str]:
+    """Tables without rows, and what the probes that could not be attached would have filled."""
+    wanted = ("stages", "executions", "arrivals", "depths", "journeys", "cpus", "interfaces", "stacks")
+    found = [name for name in wanted if not len(recording.table(name))]
+    probes = recording.table("probes")
+    for affects in only(probes, kind="missing")["affects"].astype(str):
+        for part in affects.split(";") if ";" in affects else [affects]:
+            table, _, items = part.partition(":")
+            found += [f"{table.strip()}: {i.strip()}" for i in items.split(",")] if items else [table.strip()]
+    return found
