@@ -155,28 +155,16 @@ def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> 
     )
 
 
-def verdict(analysis: Analysis) -> list[str]:
-    """The answer; before it, that the packets were not encrypted, if so."""
-    warning = analysis.variant.warning
-    return [warning, *answer(analysis)] if warning else answer(analysis)
-
-
-def answer(analysis: Analysis) -> list[str]:
-    """Three lines for a tired engineer; when the recording contradicts itself, that comes first."""
+def speed_line(analysis: Analysis) -> str:
+    """What flowed, and how busy the CPUs were; empty when nothing flowed."""
     if analysis.headline is None or analysis.window is None:
-        lines = [
-            "Nothing flowed: no packet passed a WireGuard stage while this was recorded.",
-            "Send traffic through the tunnel while recording; `wg show` says whether the peers have shaken hands.",
-        ]
-    else:
-        flows = "; ".join(
-            f"{DIRECTION_NAMES[f.direction]} {units.bits(f.rate_mbit_s)} ({units.rate(f.rate_pps)})"
-            for f in analysis.headline.throughput
-        )
-        speed = f"{flows}, over {analysis.window.duration_s:.1f} s. {_cpus(analysis.headline)}"
-        lines = [speed[0].upper() + speed[1:], _limits(analysis.headline)]
-    quality_first = bool(analysis.failed)
-    return [quality_line(analysis), *lines] if quality_first else [*lines, quality_line(analysis)]
+        return ""
+    flows = "; ".join(
+        f"{DIRECTION_NAMES[f.direction]} {units.bits(f.rate_mbit_s)} ({units.rate(f.rate_pps)})"
+        for f in analysis.headline.throughput
+    )
+    speed = f"{flows}, over {analysis.window.duration_s:.1f} s. {_cpus(analysis.headline)}"
+    return speed[0].upper() + speed[1:]
 
 
 def _cpus(headline: Headline) -> str:
@@ -188,7 +176,8 @@ def _cpus(headline: Headline) -> str:
     return text + "."
 
 
-def _limits(headline: Headline) -> str:
+def limits_line(headline: Headline) -> str:
+    """The busiest server of each direction and its cap."""
     parts = []
     for flow in headline.throughput:
         server = flow.server

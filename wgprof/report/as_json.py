@@ -11,18 +11,24 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from wgprof.analysis.summary import Analysis, verdict
+from wgprof.analysis.laws import Law, Laws
+from wgprof.analysis.summary import Analysis
+from wgprof.rules.finding import Diagnosis
+from wgprof.rules.verdict import verdict
 
 VERSION = 1
 
 
-def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
-    """One JSON-able object with the verdict, the window, every table of the analysis, and the manifest."""
+def as_document(analysis: Analysis, diagnosis: Diagnosis, manifest: dict[str, Any]) -> dict[str, Any]:
+    """One JSON-able object with the verdict, the window, every table of the analysis, every rule, and the manifest."""
     names = {str(number): _plain(thing) for number, thing in analysis.names.things.items()}
     return {
         "wgprof_show": VERSION,
         "flowed": analysis.window is not None,
-        "verdict": verdict(analysis),
+        "verdict": verdict(analysis, diagnosis),
+        "findings": [_plain(finding) for finding in diagnosis.findings],
+        "rules": [_plain(outcome) for outcome in diagnosis.outcomes],
+        "laws": _laws(analysis.laws),
         "variant": _plain(analysis.variant),
         "warning": analysis.variant.warning,
         "lab": analysis.lab,
@@ -38,6 +44,14 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
         "sampled": _plain(analysis.sampled),
         "manifest": _plain(manifest),
     }
+
+
+def _laws(laws: Laws) -> dict[str, Any]:
+    return {"servers": [_law(law) for law in laws.rows], "scaling": [_plain(row) for row in laws.scaling]}
+
+
+def _law(law: Law) -> dict[str, Any]:
+    return {**_plain(law), "utilisation": _plain(law.utilisation), "headroom": _plain(law.headroom)}
 
 
 def _window(analysis: Analysis) -> dict[str, float] | None:

@@ -91,6 +91,7 @@ class Facts:
     devices: tuple[Device, ...]
     refused: Mapping[str, tuple[int, int]]  # queue -> packets refused, packets that came
     nodes: Mapping[int, int]  # CPU -> NUMA node
+    parts: Mapping[str, Estimate]  # crypto, rest (of WireGuard), outside: shares of all busy CPU time
     lacking: tuple[str, ...] = field(default=())
 
     @property
@@ -122,9 +123,9 @@ class Facts:
         return self.busy_ce / len(self.cpus) if self.cpus else 0.0
 
     @property
-    def least_busy(self) -> float:
+    def least_busy(self) -> Estimate | None:
         """The busy share of the CPU that has most time left."""
-        return min((cpu.busy.value for cpu in self.cpus), default=0.0)
+        return min((cpu.busy for cpu in self.cpus), key=lambda busy: busy.value, default=None)
 
     def cpu(self, number: int) -> Cpu | None:
         """A CPU by its number."""
@@ -174,6 +175,7 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
         _devices(analysis, recording, stages),
         _refused(analysis),
         nodes,
+        _parts(cpus, stages, executions, spans),
         tuple(_lacking(recording)),
     )
 
@@ -208,6 +210,23 @@ def _cpus(
         )
         for cpu in sorted(busy)
     )
+
+
+def _parts(cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFrame, spans: Spans) -> dict[str, Estimate]:
+    """What all busy CPU time went to, span by span."""
+    busy, account = spans.total(cpus, *BUSY_COLUMNS), spans.total(cpus, *BUSY_COLUMNS, "idle_ns")
+    # The kernel accounts in ticks: its shares are right, its sums need not be the time that passed.
+    number = max(int(cpus["cpu"].nunique()), 1)
+    busy_ns = np.divide(busy, account, out=np.zeros(len(spans)), where=account > 0) * spans.seconds * 1e9 * number
+    crypto, wireguard = np.zeros(len(spans)), np.zeros(len(spans))
+    for track, (of_stages, of_servers) in TRACKS.items():
+        spent = spans.total(stages[stages["stage"].isin(of_stages)], "service_ns")
+        spent = spent + spans.total(executions[executions["server"].isin(of_servers)], "busy_ns")
+        wireguard += spent
+        crypto += spent if track in _CRYPTO else 0.0
+    parts = {"crypto": crypto, "rest": wireguard - crypto, "outside": np.maximum(busy_ns - wireguard, 0.0)}
+    found = {name: ratio(values, busy_ns) for name, values in parts.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _works(executions: pd.DataFrame, spans: Spans) -> dict[str, Work]:

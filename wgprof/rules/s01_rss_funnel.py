@@ -27,7 +27,7 @@ def judge(facts: Facts) -> Judgement:
     if cpu is None or law is None:
         return Judgement(f"the account of CPU {hot} is missing", needs=("cpus",))
     others = max(c.softirq.value for c in facts.cpus if c.number != hot)
-    hottest = max(facts.cpus, key=lambda c: c.softirq.value).number
+    hottest = max(facts.cpus, key=lambda c: c.softirq.value)
     flows = _flows(facts)
     evidence = (
         at_least(f"packets received on CPU {hot}", facts.received[hot] / received, "share", _FUNNEL_SHARE,
@@ -38,9 +38,9 @@ def judge(facts: Facts) -> Judgement:
         shown("outer flows received", float(flows), "count"),
         shown(f"CPU time to receive a packet on CPU {hot}", law.demand_ns, "ns"),
     )  # fmt: skip
-    if hottest != hot:
+    if hottest.number != hot and hottest.softirq.value >= SATURATED:
         return Judgement(
-            f"the CPU with most softirq time is {hottest}, but packets are received on {hot}: not the NIC's doing",
+            f"CPU {hottest.number} is full of softirqs, but packets are received on CPU {hot}: not the NIC's doing",
             evidence,
         )
     if not all_met(evidence):

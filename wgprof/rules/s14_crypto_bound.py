@@ -13,31 +13,29 @@ _POOLS = ("encrypt.work", "decrypt.work", "tx.inline", "rx.inline", "cpus")
 
 def judge(facts: Facts) -> Judgement:
     """Where the CPU time goes: crypto, the rest of WireGuard, everything else."""
-    if not facts.cpus or not facts.busy_ce:
-        return Judgement("the CPUs' times are not known", needs=("cpus",))
-    crypto, busy = facts.crypto_ce, facts.busy_ce
-    rest = facts.wireguard_ce - crypto
-    outside = sum(cpu.outside_ce for cpu in facts.cpus)
-    largest = max(rest, outside) / busy
+    crypto, busy, parts = facts.crypto_ce, facts.busy_ce, facts.parts
+    if len(parts) < 3:
+        return Judgement("the CPUs were not busy")
+    largest = max(parts["rest"].value, parts["outside"].value)
     evidence = (
         at_least("busy share of the least busy CPU", facts.least_busy, "share", FULL_CPU, FULL_CPU_SOURCE),
-        at_least("ChaCha20-Poly1305 with its workers, of all busy CPU time", crypto / busy, "share", largest,
+        at_least("ChaCha20-Poly1305 with its workers, of all busy CPU time", parts["crypto"], "share", largest,
                  "the larger of the two below: crypto is the largest part"),
-        shown("WireGuard's other stages, of all busy CPU time", rest / busy, "share"),
-        shown("everything outside WireGuard, of all busy CPU time", outside / busy, "share"),
+        shown("WireGuard's other stages, of all busy CPU time", parts["rest"], "share"),
+        shown("everything outside WireGuard, of all busy CPU time", parts["outside"], "share"),
         shown("ChaCha20-Poly1305 with its workers", crypto, "CE"),
     )  # fmt: skip
     text = f"the CPUs are {units.share(facts.busy_share)} busy ({units.cores(busy)}), crypto is"
-    text += f" {units.share(crypto / busy)} of that ({units.cores(crypto)})"
+    text += f" {units.share(parts['crypto'].value)} of that ({units.cores(crypto)})"
     if not all_met(evidence):
         return Judgement(text, evidence)
     bound = _bound(facts, crypto)
     finding = Finding(
         "S14", "crypto-bound", CEILING,
         f"All {len(facts.cpus)} CPUs are {units.share(facts.busy_share)} busy ({units.cores(busy)}), and encryption is"
-        f" the largest part of it: {units.share(crypto / busy)} ({units.cores(crypto)}).",
+        f" the largest part of it: {units.share(parts['crypto'].value)} ({units.cores(crypto)}).",
         "tx.encrypt, rx.decrypt → crypt workers → all CPUs", evidence,
-        Severity(crypto, crypto / busy, None, None), bound,
+        Severity(crypto, parts["crypto"].value), bound,
         (
             Step("More or faster cores, or ones with vector instructions for ChaCha20-Poly1305 (AVX2, AVX-512)."),
             Step("Larger packets, if the path allows: fewer of them for the same bytes.", "ip link set wg0 mtu MTU"),

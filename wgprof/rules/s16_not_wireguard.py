@@ -100,8 +100,8 @@ def _small_mtu(facts: Facts) -> Cause:
     small = min(used, key=lambda device: device.mtu)
     busiest = max((law.utilisation.value for law in facts.laws.rows), default=0.0)
     evidence = (
-        at_most(f"{small.label}: MTU", float(small.mtu), "bytes", _SMALL_MTU - 1,
-                "IPv6 itself needs 1,280 (include/uapi/linux/ipv6.h)"),
+        at_least(f"{small.label}: packets that a usual MTU would spare", max(0.0, 1 - small.mtu / _USUAL_MTU), "share",
+                 1 - (_SMALL_MTU - 1) / _USUAL_MTU, "an MTU below IPv6's 1,280 (include/uapi/linux/ipv6.h)"),
         at_least(f"{small.label}: mean packet, of the MTU", small.mean_bytes / small.mtu, "share", _FILLED,
                  "packets are as large as the MTU lets them be", small.sent_packets),
         at_least("utilisation of the busiest server", busiest, "share", _SOME_SERVER_MATTERS,
@@ -140,7 +140,8 @@ def _one_thread(facts: Facts) -> Cause:
     bound = 1 / max(max(servers, default=0.0), 1e-9)
     return evidence, _finding(
         f"CPU {hot.number} is {units.share(hot.busy.value)} busy, {units.cores(hot.outside_ce)} of it outside"
-        " WireGuard, while the other CPUs and all of WireGuard have time left: a single thread limits, a sender or a receiver.",
+        " WireGuard, while the other CPUs and all of WireGuard have time left: a single thread limits, a sender or a"
+        " receiver.",
         f"outside WireGuard → CPU {hot.number}", evidence,
         Severity(hot.outside_ce, hot.outside_ce / facts.busy_ce if facts.busy_ce else None),
         Bound(bound, None, "WireGuard's busiest server", UTILISATION),
@@ -155,11 +156,12 @@ def _one_thread(facts: Facts) -> Cause:
 
 def _cpus_elsewhere(facts: Facts) -> Cause:
     """All CPUs are full, and most of that is not WireGuard."""
-    outside = sum(cpu.outside_ce for cpu in facts.cpus)
+    part = facts.parts.get("outside")
+    outside = part.value * facts.busy_ce if part else 0.0
     evidence = (
         at_least("busy share of the least busy CPU", facts.least_busy, "share", FULL_CPU, FULL_CPU_SOURCE),
-        at_least("outside WireGuard, of all busy CPU time", outside / facts.busy_ce if facts.busy_ce else None, "share",
-                 _MOST, "more than all of WireGuard together"),
+        at_least("outside WireGuard, of all busy CPU time", part, "share", _MOST,
+                 "more than all of WireGuard together"),
         shown("outside WireGuard", outside, "CE"),
     )  # fmt: skip
     if not all_met(evidence):
