@@ -91,6 +91,7 @@ class Facts:
     devices: tuple[Device, ...]
     refused: Mapping[str, tuple[int, int]]  # queue -> packets refused, packets that came
     nodes: Mapping[int, int]  # CPU -> NUMA node
+    wireguard_ce: float  # in all of WireGuard's stages and workers
     parts: Mapping[str, Estimate]  # crypto, rest (of WireGuard), outside: shares of all busy CPU time
     lacking: tuple[str, ...] = field(default=())
 
@@ -103,10 +104,6 @@ class Facts:
     def cold(self) -> bool:
         """Whether there are too few spans to judge by."""
         return int(np.count_nonzero(self.spans.seconds)) < COLD_SPANS
-
-    @property
-    def wireguard_ce(self) -> float:
-        return sum(cpu.wireguard_ce for cpu in self.cpus)
 
     @property
     def crypto_ce(self) -> float:
@@ -175,6 +172,7 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
         _devices(analysis, recording, stages),
         _refused(analysis),
         nodes,
+        float(_measured(stages, executions, spans, tuple(TRACKS)).sum() / max(spans.seconds.sum() * 1e9, 1.0)),
         _parts(cpus, stages, executions, spans),
         tuple(_lacking(recording)),
     )
@@ -218,15 +216,18 @@ def _parts(cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFrame, s
     # The kernel accounts in ticks: its shares are right, its sums need not be the time that passed.
     number = max(int(cpus["cpu"].nunique()), 1)
     busy_ns = np.divide(busy, account, out=np.zeros(len(spans)), where=account > 0) * spans.seconds * 1e9 * number
-    crypto, wireguard = np.zeros(len(spans)), np.zeros(len(spans))
-    for track, (of_stages, of_servers) in TRACKS.items():
-        spent = spans.total(stages[stages["stage"].isin(of_stages)], "service_ns")
-        spent = spent + spans.total(executions[executions["server"].isin(of_servers)], "busy_ns")
-        wireguard += spent
-        crypto += spent if track in _CRYPTO else 0.0
+    crypto, wireguard = (_measured(stages, executions, spans, tracks) for tracks in (_CRYPTO, tuple(TRACKS)))
     parts = {"crypto": crypto, "rest": wireguard - crypto, "outside": np.maximum(busy_ns - wireguard, 0.0)}
     found = {name: ratio(values, busy_ns) for name, values in parts.items()}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _measured(stages: pd.DataFrame, executions: pd.DataFrame, spans: Spans, tracks: tuple[str, ...]) -> FloatArray:
+    """CPU time that the probes measured in some tracks, all CPUs, one value a span; nanoseconds."""
+    of_stages = [stage for track in tracks for stage in TRACKS[track][0]]
+    of_servers = [server for track in tracks for server in TRACKS[track][1]]
+    steps = spans.total(stages[stages["stage"].isin(of_stages)], "service_ns")
+    return steps + spans.total(executions[executions["server"].isin(of_servers)], "busy_ns")
 
 
 def _works(executions: pd.DataFrame, spans: Spans) -> dict[str, Work]:
