@@ -90,8 +90,8 @@ class Situation:
         return self._add("interfaces", {**WG0, "tx_dropped": tx, "rx_dropped": rx})
 
     def journeys(self, count: int, *, peer: int = FIRST_PEER, decrypt_us: float = 10.0, every: int = 0,
-                 stalled_us: float = 0.0, stall_cpu: int = 0, cpu: int = 1,
-                 gap_us: float = 20.0) -> Situation:  # fmt: skip
+                 stalled_us: float = 0.0, stall_cpu: int = 0, cpu: int = 1, gap_us: float = 20.0,
+                 deliver_wait_us: float = 0.0) -> Situation:  # fmt: skip
         """Receive journeys `gap_us` apart.  Each `every`th waits `stalled_us` to be decrypted, on `stall_cpu`, and
         holds those behind it, which are decrypted at once on `cpu`."""
         events = self._fixed.setdefault("journeys", [])
@@ -101,7 +101,7 @@ class Situation:
             queued = at + int(nonce * gap_us * 1000)
             begun = queued + int(stalled_us * 1000 if stalled else 1000)
             ready = begun + int(decrypt_us * 1000)
-            free = max(free, ready) + 1000
+            free = max(free, ready + int(deliver_wait_us * 1000)) + 1000
             where = stall_cpu if stalled else cpu
             common = {"nonce": nonce, "key_index": 7, "object": peer}
             events += [

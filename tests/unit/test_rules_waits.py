@@ -37,6 +37,13 @@ def test_s6_is_not_a_machine_whose_cpus_are_all_busy() -> None:
     assert outcome(situation, "S6").state == NOT_FOUND
 
 
+def test_s6_cannot_be_ruled_out_where_holders_were_not_sampled() -> None:
+    """Packets wait long for their delivery, and the one of a hundred that was sampled was not held by another."""
+    situation = receiver().forget("journeys").journeys(400, gap_us=1_000, deliver_wait_us=900.0)
+    found = outcome(situation, "S6")
+    assert (found.state, found.needs) == (NOT_DECIDABLE, ("every packet (record with --sample 1)",))
+
+
 def test_s6_cannot_be_decided_without_journeys() -> None:
     situation = receiver()
     situation.forget("journeys")

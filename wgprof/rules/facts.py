@@ -136,6 +136,11 @@ class Facts:
         """All CPUs together for the packets of a direction."""
         return next(iter(self.laws.of(CPUS, direction)), None)
 
+    def packets(self, stage: str, number: int) -> int:
+        """Packets of a peer that passed a stage."""
+        rows = self.analysis.stages
+        return next((s.packets for s in rows if s.stage == stage and s.object == number), 0)
+
     def rate_pps(self, direction: str, number: int | None = None) -> float:
         """Packets a second through the last stage, of one peer or of all."""
         last = STAGES[direction][2]

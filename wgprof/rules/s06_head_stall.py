@@ -15,6 +15,8 @@ _HELD_SHARE = 0.05
 #: Of the time from decrypted to delivered: the rest is waiting for the poll itself.
 _MOST_OF_WAIT = 0.5
 LEAST_JOURNEYS = 50
+#: With fewer of the packets sampled, holders are missed.
+_NEARLY_ALL = 0.9
 
 
 def judge(facts: Facts) -> Judgement:
@@ -29,6 +31,14 @@ def judge(facts: Facts) -> Judgement:
     found = [row for row in peers if all_met(_evidence(facts, row))]
     evidence = _evidence(facts, worst)
     if not found:
+        hidden = next((row for row in peers if _may_hide(facts, row)), None)
+        if hidden is not None:
+            return Judgement(
+                f"{units.share(_sampled(facts, hidden))} of the packets of {_label(facts, hidden)} were sampled, so"
+                " most of those that held others were not seen",
+                evidence,
+                needs=("every packet (record with --sample 1)",),
+            )
         return Judgement(
             f"{units.share(worst.held / worst.journeys)} of the packets of {_label(facts, worst)} were held, for"
             f" {units.duration(worst.held_mean_ns)} on average",
@@ -37,6 +47,19 @@ def judge(facts: Facts) -> Judgement:
     found.sort(key=lambda row: -row.held * row.held_mean_ns)
     findings = tuple(_finding(facts, row, delay.delay_mean_ns if delay else None) for row in found)
     return Judgement(findings[0].claim, findings[0].evidence, findings)
+
+
+def _may_hide(facts: Facts, row: Order) -> bool:
+    """Whether holders that were not sampled could make this peer a finding: its packets wait long enough for it."""
+    least = _HELD_SHARE * _MUCH_LONGER * row.decrypt_mean_ns
+    slack = facts.least_busy is not None and facts.least_busy.value <= FULL_CPU
+    return slack and row.waits_mean_ns >= least and _sampled(facts, row) < _NEARLY_ALL
+
+
+def _sampled(facts: Facts, row: Order) -> float:
+    """The share of a peer's packets that were followed to their delivery."""
+    packets = facts.packets("rx.deliver", row.object or 0)
+    return row.journeys / packets if packets else 1.0
 
 
 def _label(facts: Facts, row: Order) -> str:
