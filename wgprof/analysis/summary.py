@@ -10,6 +10,7 @@ from wgprof.analysis.checks import Check, Overhead
 from wgprof.analysis.conservation import Conservation
 from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
+from wgprof.analysis.histogram import HistogramSums
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.laws import Laws, laws_of
 from wgprof.analysis.names import Names, names_of
@@ -102,14 +103,15 @@ def analyse(recording: Tables) -> Analysis:
         checks = quality.loss_checks(recording, []) + quality.overhead_checks(overhead)
         return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, sampled)
 
-    histograms = recording.table("histograms")
+    # The two large tables one after the other: joining journeys takes most memory.
     journeys = join_journeys(recording.table("journeys"))
+    histograms = HistogramSums(recording.table("histograms"), window)
     sampling = Sampling(intervals)
     counts = journey_counts(journeys, sampling, window)
     stage_list = stage_rows(stages, histograms, window)
     cores = core_rows(cpus, stages, executions, window)
     servers = server_rows(stages, executions, cores, names, window, inline=variant.is_inline)
-    queues = queue_rows(recording, journeys, sampling, names, window)
+    queues = queue_rows(recording, histograms, journeys, sampling, names, window)
     headline = _headline(stage_list, cores, servers)
     overhead = quality.overhead_of(recording, sum(t.packets for t in headline.throughput) / window.recorded_s)
     conservation = Conservation(recording, names, variant.is_inline)

@@ -179,7 +179,7 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
         nodes,
         float(_measured(stages, executions, spans, tuple(TRACKS)).sum() / max(spans.seconds.sum() * 1e9, 1.0)),
         _parts(cpus, stages, executions, spans),
-        tuple(_lacking(recording)),
+        tuple(_lacking(analysis, recording)),
     )
 
 
@@ -319,10 +319,11 @@ def _nodes(manifest: Mapping[str, Any]) -> dict[int, int]:
     return found
 
 
-def _lacking(recording: Tables) -> list[str]:
+def _lacking(analysis: Analysis, recording: Tables) -> list[str]:
     """Tables without rows, and what the probes that could not be attached would have filled."""
-    wanted = ("stages", "executions", "arrivals", "depths", "journeys", "cpus", "interfaces", "stacks")
+    wanted = ("stages", "executions", "arrivals", "depths", "cpus", "interfaces", "stacks")
     found = [name for name in wanted if not len(recording.table(name))]
+    found += [] if any(counts.journeys for counts in analysis.journeys) else ["journeys"]
     probes = recording.table("probes")
     for affects in only(probes, kind="missing")["affects"].astype(str):
         for part in affects.split(";") if ";" in affects else [affects]:
