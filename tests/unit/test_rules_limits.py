@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.simulated import InMemory
-from tests.support.situation import DEVICE, Situation, receiver, sender
+from tests.support.situation import DEVICE, INTERVAL_NS, START_NS, WG0, Situation, receiver, sender
 from tests.unit.test_rules_serving import diagnosed, outcome, serial_tx
 from wgprof.analysis.summary import analyse
 from wgprof.rules.diagnose import RULES, diagnose
@@ -86,6 +86,14 @@ def test_idle_recordings_give_nothing() -> None:
     assert all("idle" in o.reason for o in idle.outcomes)
     nothing = InMemory().with_table("intervals", [{"t_ns": 1, "dt_ns": 10**8, "sample_every": 1}])
     assert {o.reason for o in diagnose(analyse(nothing), nothing).outcomes} == {"nothing flowed"}
+
+
+def test_a_window_whose_byte_counters_did_not_move_is_rejected() -> None:
+    situation = serial_tx().forget("interfaces")
+    still = situation.table("interfaces", [{**WG0, "t_ns": START_NS, "dt_ns": INTERVAL_NS, "rx_packets": 5}])
+    outcomes = diagnosed(still).outcomes
+    assert {o.state for o in outcomes} == {NOT_FOUND}
+    assert "moved a byte" in outcomes[0].reason
 
 
 def test_time_in_which_no_interface_moved_a_byte_counts_for_nothing() -> None:

@@ -95,7 +95,7 @@ class _Sorted:
         #: Not longer than it really waited: the holder may be another delivery's, or a clock's rounding.
         self._held = np.minimum(np.where(holder >= 0, np.maximum(ready[holder] - ready, 0), 0), self._wait)
         self._holder_cpu = np.where(holder >= 0, self._cpu[holder], -1)
-        self._span = _span_of(journeys.end_ns[0, mine], spans)
+        self._span = spans.at(journeys.end_ns[0, mine])
         self._spans = len(spans)
 
     def row(self, number: int | None, part: slice) -> Order:
@@ -140,9 +140,3 @@ def _last_of_those_before(ready: IntArray, session: IntArray) -> IntArray:
     before = np.append(-1, record[:-1])
     first = np.append(True, session[1:] != session[:-1])
     return np.where(first, -1, before)
-
-
-def _span_of(t_ns: IntArray, spans: Spans) -> IntArray:
-    """The span that a moment lies in; -1 before the first interval that counts."""
-    place = np.searchsorted(spans.starts_ns, t_ns, side="right") - 1
-    return np.where(place >= 0, spans.span_of[np.clip(place, 0, None)], -1) if spans.starts_ns.size else place

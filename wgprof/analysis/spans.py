@@ -21,6 +21,7 @@ class Spans:
     starts_ns: IntArray  # of the intervals that count, sorted
     span_of: IntArray  # the span of each of them
     seconds: FloatArray  # counted time in each span
+    end_ns: int  # of the last of them
     idle_s: float  # time inside the window in which nothing moved
 
     def __len__(self) -> int:
@@ -33,6 +34,13 @@ class Spans:
         place = np.clip(np.searchsorted(self.starts_ns, t_ns, side="right") - 1, 0, None)
         known = self.starts_ns[place] == t_ns
         return np.where(known, self.span_of[place], -1)
+
+    def at(self, t_ns: IntArray) -> IntArray:
+        """The span that each moment lies in; -1 outside of them."""
+        if not self.starts_ns.size:
+            return np.full(t_ns.size, -1, dtype=np.int64)
+        place = np.searchsorted(self.starts_ns, t_ns, side="right").astype(np.int64) - 1
+        return np.where((place >= 0) & (t_ns < self.end_ns), self.span_of[np.clip(place, 0, None)], -1)
 
     def total(self, frame: pd.DataFrame, *columns: str) -> FloatArray:
         """The sum of some columns in each span."""
@@ -61,7 +69,8 @@ def spans_of(recording: Tables, window: Window, span_ns: int = SPAN_NS) -> Spans
     count = max(1, (window.end_ns - window.start_ns) // span_ns)
     span = np.clip((starts_ns - window.start_ns) // span_ns, 0, count - 1)
     seconds = np.bincount(span, weights=lengths[counts] / 1e9, minlength=int(count)).astype(np.float64)
-    return Spans(starts_ns, span, seconds, float(lengths[inside & ~counts].sum() / 1e9))
+    end_ns = int((starts + lengths)[counts].max(initial=0))
+    return Spans(starts_ns, span, seconds, end_ns, float(lengths[inside & ~counts].sum() / 1e9))
 
 
 def _moved(recording: Tables, starts: IntArray) -> BoolArray:

@@ -20,9 +20,9 @@ from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
 from wgprof.analysis.spans import Spans, spans_of
 from wgprof.analysis.stages import Stage, stage_rows
-from wgprof.analysis.tables import DIRECTIONS, STAGES, Tables
+from wgprof.analysis.tables import DIRECTIONS, STAGES, FloatArray, Tables
 from wgprof.analysis.variant import Variant, variant_of
-from wgprof.analysis.waits import Wait, wait_rows
+from wgprof.analysis.waits import Wait, wait_rows, wait_spans
 from wgprof.analysis.window import Window, active_window
 
 #: From this mean share on it is worth saying that the CPUs themselves are the nearest limit.
@@ -81,6 +81,7 @@ class Analysis:
     laws: Laws = field(default_factory=Laws)
     order: list[Order] = field(default_factory=list)
     crypt_waits: list[CryptWait] = field(default_factory=list)
+    wait_spans: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)  # for comparing recordings
 
     @property
     def failed(self) -> list[Check]:
@@ -127,9 +128,10 @@ def analyse(recording: Tables) -> Analysis:
     ends = ends_within(recording, journeys)
     spans = spans_of(recording, window)
     laws = laws_of(stages, executions, cpus, servers, cores, names, spans)
+    by_span = wait_spans(journeys, sampling, spans)
     order, by_cpu = order_rows(journeys, spans, window), crypt_waits(journeys, window)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, sampled, ends, spans, laws, order, by_cpu)
+    return Analysis(*parts, variant, sampled, ends, spans, laws, order, by_cpu, by_span)
 
 
 def _user_hz(manifest: dict[str, object]) -> int:

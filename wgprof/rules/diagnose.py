@@ -55,6 +55,9 @@ def diagnose(analysis: Analysis, recording: Tables) -> Diagnosis:
     facts = facts_of(analysis, recording)
     if facts is None:
         return Diagnosis(tuple(Outcome(r.id, r.name, NOT_FOUND, "nothing flowed") for r in RULES))
+    if not facts.spans.seconds.any():
+        reason = "rejected: no WireGuard interface moved a byte in this window, by its own counters"
+        return Diagnosis(tuple(Outcome(r.id, r.name, NOT_FOUND, reason) for r in RULES))
     if facts.idle:
         reason = f"idle: WireGuard took {facts.wireguard_ce:.4f} CE, too little for anything in it to be a bottleneck"
         return Diagnosis(tuple(Outcome(r.id, r.name, NOT_FOUND, reason) for r in RULES))
