@@ -52,6 +52,11 @@ def test_s16_finds_a_single_thread() -> None:
     assert top is not None and (top.id, top.cpu) == ("S16", 3)
 
 
+def test_s16_is_not_a_nic_that_fills_a_cpu() -> None:
+    """All of a CPU in the driver's softirq is the NIC's doing, not a sender's."""
+    assert outcome(receiver().cpu(3, softirq=0.97, net_rx=0.9), "S16").state == NOT_FOUND
+
+
 def test_s16_is_not_a_thread_beside_a_busy_server() -> None:
     assert outcome(serial_tx().cpu(3, user=0.97), "S16").state == NOT_FOUND
 

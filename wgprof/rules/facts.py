@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wgprof.analysis.cores import BUSY_COLUMNS, TRACKS
+from wgprof.analysis.cores import BUSY_COLUMNS, PROBE_COLUMNS, TRACKS
 from wgprof.analysis.estimate import Estimate, ratio
 from wgprof.analysis.laws import CPUS, Law, Laws, cpu_shares, packets_by_cpu
 from wgprof.analysis.queues import Queue
@@ -39,11 +39,17 @@ class Cpu:
     softirq: Estimate
     crypto_ce: float
     wireguard_ce: float  # crypto included
+    other_softirq_ce: float  # softirqs outside WireGuard's stages: NICs, the rest of the network stack, timers
 
     @property
     def outside_ce(self) -> float:
         """Busy, but not in any of WireGuard's stages and workers."""
         return max(self.busy.value - self.wireguard_ce, 0.0)
+
+    @property
+    def threads_ce(self) -> float:
+        """Busy with threads that are not WireGuard's: applications, system calls."""
+        return max(self.outside_ce - self.other_softirq_ce, 0.0)
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,7 @@ def _cpus(
 ) -> tuple[Cpu, ...]:
     busy, softirq = cpu_shares(cpus, spans, *BUSY_COLUMNS), cpu_shares(cpus, spans, "softirq_ns")
     seconds = max(float(spans.seconds.sum()), 1e-9)
+    other = spans.by(cpus, "cpu", *PROBE_COLUMNS)
     by_track: dict[str, dict[int, float]] = {}
     for track, (of_stages, of_servers) in TRACKS.items():
         spent: dict[int, float] = {}
@@ -210,6 +217,7 @@ def _cpus(
             softirq[cpu],
             sum(by_track[track].get(cpu, 0.0) for track in _CRYPTO),
             sum(spent.get(cpu, 0.0) for spent in by_track.values()),
+            float(other[cpu].sum()) / 1e9 / seconds,
         )
         for cpu in sorted(busy)
     )

@@ -124,13 +124,13 @@ def _one_thread(facts: Facts) -> Cause:
     """One CPU is full of something that is not WireGuard, and everything else has time: a sender, a receiver."""
     if len(facts.cpus) < 2:
         return (), None
-    hot = max(facts.cpus, key=lambda cpu: (cpu.outside_ce, cpu.busy.value))
+    hot = max(facts.cpus, key=lambda cpu: (cpu.threads_ce, cpu.busy.value))
     others = [cpu.busy.value for cpu in facts.cpus if cpu is not hot]
     servers = [law.utilisation.value for law in facts.laws.rows if law.kind not in ("cpus", "rx.softirq")]
     evidence = (
         at_least(f"busy share of CPU {hot.number}", hot.busy, "share", SATURATED, SATURATED_SOURCE),
-        at_least(f"CPU {hot.number}: busy outside WireGuard", hot.outside_ce, "CE", _ONE_THREAD_OUTSIDE,
-                 "most of its time"),
+        at_least(f"CPU {hot.number}: busy with threads outside WireGuard", hot.threads_ce, "CE", _ONE_THREAD_OUTSIDE,
+                 "most of its time; what NICs do in softirqs is not a thread's"),
         at_most("mean busy share of the other CPUs", sum(others) / len(others), "share", _OTHERS_FREE, "half is left"),
         at_most("utilisation of WireGuard's busiest server", max(servers, default=0.0), "share", _WIREGUARD_FREE,
                 "a third or more is left"),
@@ -139,11 +139,11 @@ def _one_thread(facts: Facts) -> Cause:
         return evidence, None
     bound = 1 / max(max(servers, default=0.0), 1e-9)
     return evidence, _finding(
-        f"CPU {hot.number} is {units.share(hot.busy.value)} busy, {units.cores(hot.outside_ce)} of it outside"
-        " WireGuard, while the other CPUs and all of WireGuard have time left: a single thread limits, a sender or a"
-        " receiver.",
+        f"CPU {hot.number} is {units.share(hot.busy.value)} busy, {units.cores(hot.threads_ce)} of it in threads"
+        " outside WireGuard, while the other CPUs and all of WireGuard have time left: a single thread limits, a sender"
+        " or a receiver.",
         f"outside WireGuard → CPU {hot.number}", evidence,
-        Severity(hot.outside_ce, hot.outside_ce / facts.busy_ce if facts.busy_ce else None),
+        Severity(hot.threads_ce, hot.threads_ce / facts.busy_ce if facts.busy_ce else None),
         Bound(bound, None, "WireGuard's busiest server", UTILISATION),
         (
             Step("See which thread it is.", f"ps -eLo psr,pcpu,comm --sort -pcpu | awk '$1 == {hot.number}' | head"),
