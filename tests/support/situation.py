@@ -44,10 +44,11 @@ class Situation:
         self._add("interfaces", {**WG0, "rx_bytes": 10_000, "tx_bytes": 10_000})
 
     def stage(self, stage: str, pps: float, us: float, *, cpu: int = 0, peer: int = FIRST_PEER,
-              size: int = 1420, only: tuple[float, float] | None = None) -> Situation:  # fmt: skip
-        """`pps` packets of a peer pass a stage on a CPU and take `us` each."""
+              size: int = 1420, nested_us: float = 0.0,
+              only: tuple[float, float] | None = None) -> Situation:  # fmt: skip
+        """`pps` packets of a peer pass a stage on a CPU and take `us` each, and what runs on top of it `nested_us`."""
         row = {"stage": stage, "cpu": cpu, "object": peer, "packets": pps, "calls": pps, "bytes": pps * size,
-               "service_ns": pps * us * 1000}  # fmt: skip
+               "service_ns": pps * us * 1000, "nested_ns": pps * nested_us * 1000}  # fmt: skip
         counter = {"tx.send": "tx_packets", "rx.deliver": "rx_packets"}.get(stage)
         if counter:
             self._add("interfaces", {**WG0, counter: pps}, only)

@@ -35,6 +35,7 @@ def test_utilisation_is_throughput_times_demand_and_the_cap_is_where_it_reaches_
     seconds = analysis.spans.seconds.sum()
     for law in analysis.laws.rows:
         x = law.packets / seconds
+        assert law.occupancy == law.utilisation, "nothing runs on top of a simulated server"
         assert law.busy_ce.value == pytest.approx(x * law.demand_ns.value / 1e9, rel=1e-6)
         assert law.utilisation.value == pytest.approx(law.busy_ce.value / law.capacity)
         assert law.cap_pps is not None and law.headroom is not None

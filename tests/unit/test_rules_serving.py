@@ -81,7 +81,7 @@ def test_s2_names_the_peer_and_its_cap() -> None:
 @pytest.mark.parametrize(
     ("situation", "figure"),
     [
-        (serial_rx(us=7.0), "busy"),
+        (serial_rx(us=7.0), "occupied"),
         (serial_rx(poll_size=8), "packets a productive poll"),
         (serial_rx(empty=0.3), "delivered nothing"),
         (serial_rx(occupied=0.5), "rx-queue held packets"),
@@ -98,7 +98,7 @@ def serial_tx(us: float = 9.6, mtu: int = 1420, seconds: float = 10.0, **more: f
     situation = Situation(cpus=4, mtu=mtu, seconds=seconds).stage("tx.stage", 100_000, 0.5, cpu=0, size=mtu)
     for cpu in (0, 2, 3):
         situation.stage("tx.encrypt", 33_000, 5.0, cpu=cpu).cpu(cpu, system=more.get("others", 0.3))
-    situation.stage("tx.send", 99_000, us, cpu=1).cpu(1, system=0.98)
+    situation.stage("tx.send", 99_000, us, cpu=1, nested_us=more.get("nested_us", 0.0)).cpu(1, system=0.98)
     situation.runs("tx.work", 1_000, 99_000, 3.0, cpu=1)
     situation.runs("encrypt.work", 5_000, 99_000, 1.0, cpu=2, owner=DEVICE)
     return situation.queue("tx-queue", 1000, handoffs=5_000, segments=20, occupied=more.get("occupied", 1.0))
@@ -108,6 +108,15 @@ def test_s3_names_the_peer_and_its_cpu() -> None:
     top = diagnosed(serial_tx()).top
     assert top is not None and (top.id, top.object, top.cpu) == ("S3", FIRST_PEER, 1)
     assert top.bound.factor is not None and top.bound.factor > 2
+
+
+def test_s3_counts_what_runs_on_top_of_the_work() -> None:
+    """Softirqs take half of its CPU: the work is never 95 % busy, and has no time left all the same."""
+    top = diagnosed(serial_tx(us=4.8, nested_us=4.9)).top
+    assert top is not None and (top.id, top.cpu) == ("S3", 1)
+    assert top.severity.ce == pytest.approx(0.48, abs=0.01)
+    cap = next(e.value for e in top.evidence if e.figure.endswith("cap"))
+    assert cap == pytest.approx(1e9 / 9_730, rel=0.01)
 
 
 @pytest.mark.parametrize("situation", [serial_tx(us=5.0), serial_tx(others=0.95), serial_tx(occupied=0.4)])

@@ -39,8 +39,9 @@ class Law:
     capacity: int  # CPUs it can use at once
     packets: int
     busy_ce: Estimate
-    demand_ns: Estimate  # CPU time a packet
+    demand_ns: Estimate  # CPU time a packet, its own
     cap_pps: Estimate | None  # throughput at which it is busy all the time
+    occupied_ce: Estimate  # busy_ce, and the time that something else ran on top of it
 
     @property
     def utilisation(self) -> Estimate:
@@ -48,9 +49,17 @@ class Law:
         return self.busy_ce.scaled(1 / self.capacity)
 
     @property
+    def occupancy(self) -> Estimate:
+        """occupied_ce / capacity: at 1 it is at its cap, which utilisation may never be.
+
+        A server that does one packet at a time serves none while a softirq runs on top of it.
+        """
+        return self.occupied_ce.scaled(1 / self.capacity)
+
+    @property
     def headroom(self) -> float | None:
         """How many times today's throughput it could carry: cap / X = 1 / U."""
-        used = self.utilisation.value
+        used = self.occupancy.value
         return 1 / used if used > 0 else None
 
 
@@ -95,7 +104,7 @@ class Laws:
     def next_limit(self, direction: str, without: Sequence[str], number: int | None = None) -> Law | None:
         """The busiest server of a way without the kinds in `without`: the asymptotic bound after a change."""
         rest = [law for law in self.on_the_way(direction, number) if law.kind not in without]
-        return max(rest, key=lambda law: law.utilisation.value, default=None)
+        return max(rest, key=lambda law: law.occupancy.value, default=None)
 
 
 def laws_of(
@@ -138,8 +147,12 @@ class _Maker:
             start=np.zeros(len(self._spans)),
         ) + sum(self._sum("server", name, "busy_ns", server.object) for name in of_servers)
         packets = self._sum("stage", counted, "packets", server.object)
+        nested = self._sum("stage", counted, "nested_ns", server.object) if server.kind == serial else None
         law = self._law(
-            server.kind, server.direction, server.label, server.object, server.capacity, busy=busy, packets=packets
+            *(server.kind, server.direction, server.label, server.object, server.capacity),
+            busy=busy,
+            packets=packets,
+            nested=nested,
         )
         return [law] if law else []
 
@@ -200,14 +213,17 @@ class _Maker:
         *,
         busy: FloatArray,
         packets: FloatArray,
+        nested: FloatArray | None = None,
         cpu: int | None = None,
     ) -> Law | None:
-        used = ratio(busy, self._spans.seconds * 1e9)
-        demand = ratio(busy, packets)
-        if used is None or demand is None:
+        time_ns = self._spans.seconds * 1e9
+        used, demand = ratio(busy, time_ns), ratio(busy, packets)
+        occupied = used if nested is None else ratio(busy + nested, time_ns)
+        if used is None or demand is None or occupied is None:
             return None
-        cap = demand.inverse(capacity * 1e9)
-        return Law(kind, direction, label, number, cpu, capacity, int(packets.sum()), used, demand, cap)
+        per_packet = demand if nested is None else ratio(busy + nested, packets)
+        cap = per_packet.inverse(capacity * 1e9) if per_packet is not None else None
+        return Law(kind, direction, label, number, cpu, capacity, int(packets.sum()), used, demand, cap, occupied)
 
 
 #: direction -> the one-at-a-time server of a peer, and the worker that runs anywhere.
@@ -215,7 +231,10 @@ _PARTS = {"tx": ("tx.work", "encrypt.work"), "rx": ("rx.napi", "decrypt.work")}
 
 
 def _scaling(rows: Sequence[Law], received_on: dict[int, int], names: Names) -> list[Scaling]:
-    """Of every peer that has a serial server; the receive softirq counts where its flow arrives on one CPU."""
+    """Of every peer that has a serial server; the receive softirq counts where its flow arrives on one CPU.
+
+    What runs on top of these servers is left out: on a machine with more cores it may run elsewhere.
+    """
     found = []
     pools = {law.direction: law for law in rows if law.kind in ("encrypt.work", "decrypt.work")}
     softirqs = {law.cpu: law for law in rows if law.kind == SOFTIRQ}

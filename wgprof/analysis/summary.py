@@ -180,6 +180,13 @@ def _cpus(headline: Headline) -> str:
     return text + "."
 
 
+def busy_words(server: Server) -> str:
+    """How busy a server is, in a sentence; and with what ran on top of it, where that is more."""
+    text = f"{units.share(server.utilisation)} busy ({units.cores(server.busy_ce)})"
+    more = server.occupancy >= server.utilisation + 0.01
+    return f"{text}, {units.share(server.occupancy)} with what runs on top of it" if more else text
+
+
 def limits_line(headline: Headline) -> str:
     """The busiest server of each direction and its cap."""
     parts = []
@@ -188,14 +195,14 @@ def limits_line(headline: Headline) -> str:
         if server is None:
             continue
         parts.append(
-            f"{DIRECTION_NAMES[flow.direction]}: {server.label} is {units.share(server.utilisation)} busy"
-            f" ({units.cores(server.busy_ce)}), {server.caps} at {units.rate(server.cap_pps)}"
+            f"{DIRECTION_NAMES[flow.direction]}: {server.label} is {busy_words(server)},"
+            f" {server.caps} at {units.rate(server.cap_pps)}"
             f" ({units.bits(server.cap_mbit_s)})"
         )
     if not parts:
         return "No server's busy time was measured."
     text = "Busiest server, " + "; ".join(parts) + "."
-    nearer = all(f.server is None or f.server.utilisation < headline.busy_share for f in headline.throughput)
+    nearer = all(f.server is None or f.server.occupancy < headline.busy_share for f in headline.throughput)
     if nearer and headline.busy_share >= _CPUS_MATTER:
         text += f" All CPUs together are nearer their limit: ×{1 / headline.busy_share:.2f} at most."
     return text

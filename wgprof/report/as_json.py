@@ -51,7 +51,12 @@ def _laws(laws: Laws) -> dict[str, Any]:
 
 
 def _law(law: Law) -> dict[str, Any]:
-    return {**plain(law), "utilisation": plain(law.utilisation), "headroom": plain(law.headroom)}
+    return {
+        **plain(law),
+        "utilisation": plain(law.utilisation),
+        "occupancy": plain(law.occupancy),
+        "headroom": plain(law.headroom),
+    }
 
 
 def _window(analysis: Analysis) -> dict[str, float] | None:

@@ -27,9 +27,9 @@ def waste_threshold(facts: Facts) -> float:
 def bound_without(facts: Facts, law: Law) -> Bound:
     """What a way can carry when this server is no limit any more: until the next one is busy all the time."""
     following = facts.laws.next_limit(law.direction, (law.kind,), law.object)
-    if following is None or following.utilisation.value <= 0:
+    if following is None or following.occupancy.value <= 0:
         return Bound(None, law=ASYMPTOTIC)
-    factor = max(1.0, 1 / following.utilisation.value)
+    factor = max(1.0, 1 / following.occupancy.value)
     return Bound(factor, factor * facts.rate_pps(law.direction, law.object), following.label, ASYMPTOTIC)
 
 

@@ -93,7 +93,7 @@ class Facts:
     naps: tuple[Napi, ...]
     stalls: tuple[Stall, ...]
     works: Mapping[str, Work]
-    send_by_cpu: Mapping[int, Mapping[int, float]]  # CPU -> peer -> CE of its transmit work there
+    send_by_cpu: Mapping[int, Mapping[int, float]]  # CPU -> peer -> CE that its transmit work occupied
     devices: tuple[Device, ...]
     refused: Mapping[str, tuple[int, int]]  # queue -> packets refused, packets that came
     nodes: Mapping[int, int]  # CPU -> NUMA node
@@ -260,14 +260,15 @@ def _works(executions: pd.DataFrame, spans: Spans) -> dict[str, Work]:
 
 
 def _send_by_cpu(executions: pd.DataFrame, stages: pd.DataFrame, spans: Spans) -> dict[int, dict[int, float]]:
-    """Where every peer's transmit work ran, with the sending inside it."""
+    """Where every peer's transmit work ran, with the sending inside it and what ran on top of that."""
     seconds = max(float(spans.seconds.sum()), 1e-9)
     found: dict[int, dict[int, float]] = {}
-    parts = ((only(executions, server="tx.work"), "busy_ns"), (only(stages, stage="tx.send"), "service_ns"))
-    for frame, column in parts:
+    sent = only(stages, stage="tx.send")
+    parts = ((only(executions, server="tx.work"), ("busy_ns",)), (sent, ("service_ns", "nested_ns")))
+    for frame, columns in parts:
         for cpu, rows in frame.groupby("cpu"):
             here = found.setdefault(int(str(cpu)), {})
-            for peer, values in spans.by(rows, "object", column).items():
+            for peer, values in spans.by(rows, "object", *columns).items():
                 here[peer] = here.get(peer, 0.0) + float(values.sum()) / 1e9 / seconds
     return found
 

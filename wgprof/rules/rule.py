@@ -72,3 +72,8 @@ def _evidence(
 def all_met(evidence: tuple[Evidence, ...]) -> bool:
     """Whether every figure that has a threshold reaches it; a figure that is not known does not."""
     return all(e.met for e in evidence if e.threshold is not None)
+
+
+def nearness(evidence: tuple[Evidence, ...]) -> float:
+    """How near several figures that must all be met came: as near as the farthest of them."""
+    return min((e.closeness for e in evidence if e.closeness is not None), default=0.0)

@@ -24,20 +24,21 @@ def judge(facts: Facts) -> Judgement:
     rows = [(laws[napi.object], napi) for napi in facts.naps if napi.object in laws]
     if not rows:
         return Judgement("no NAPI polled")
-    rows.sort(key=lambda row: -row[0].utilisation.value)
+    rows.sort(key=lambda row: -row[0].occupancy.value)
     found = [_finding(facts, law, napi) for law, napi in rows if all_met(_evidence(facts, law, napi))]
     law, napi = rows[0]
     evidence = _evidence(facts, law, napi)
     if found:
         return Judgement(found[0].claim, evidence, tuple(found))
-    return Judgement(f"the busiest NAPI, of {napi.label}, is {units.share(law.utilisation.value)} busy", evidence)
+    return Judgement(f"the busiest NAPI, of {napi.label}, is {units.share(law.occupancy.value)} occupied", evidence)
 
 
 def _evidence(facts: Facts, law: Law, napi: Napi) -> tuple[Evidence, ...]:
     queue = facts.queue("rx-queue", napi.object)
     who = f"NAPI of {napi.label}"
     return (
-        at_least(f"{who}: busy", law.utilisation, "share", SATURATED, SATURATED_SOURCE),
+        at_least(f"{who}: occupied, by itself and what runs on top of it", law.occupancy, "share", SATURATED,
+                 SATURATED_SOURCE),
         at_least(f"{who}: packets a productive poll", napi.packets_per_poll, "packets", _NEAR_BUDGET,
                  f"half of NAPI's budget of {BUDGET} (include/linux/netdevice.h)", napi.productive),
         at_most(f"{who}: polls that delivered nothing", napi.empty / napi.polls if napi.polls else None, "share",
@@ -45,6 +46,7 @@ def _evidence(facts: Facts, law: Law, napi: Napi) -> tuple[Evidence, ...]:
         at_least(f"{who}: time its rx-queue held packets", queue.occupied if queue else None, "share", ALWAYS,
                  "it always has work"),
         shown(f"{who}: depth of its rx-queue, p99 (limit 1,024)", queue.depth_p99 if queue else None, "packets"),
+        shown(f"{who}: busy itself", law.utilisation, "share"),
         shown(f"{who}: CPU time a packet", law.demand_ns, "ns"),
         shown(f"{who}: cap", law.cap_pps, "packets/s"),
     )  # fmt: skip
@@ -54,8 +56,8 @@ def _finding(facts: Facts, law: Law, napi: Napi) -> Finding:
     bound = bound_without(facts, law)
     return Finding(
         "S2", "serial-rx", DEFECT,
-        f"The NAPI of {napi.label} is {units.share(law.utilisation.value)} busy ({units.cores(law.busy_ce.value)}):"
-        f" it delivers one packet at a time and caps this peer at"
+        f"The NAPI of {napi.label} is {units.share(law.occupancy.value)} occupied"
+        f" ({units.cores(law.busy_ce.value)} of its own): it delivers one packet at a time and caps this peer at"
         f" {units.rate(law.cap_pps.value if law.cap_pps else None)}.",
         f"rx.deliver → rx.napi of {napi.label} → {_places(napi)}",
         _evidence(facts, law, napi), lost(facts, law, bound), bound,

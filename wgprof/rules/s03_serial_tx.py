@@ -11,7 +11,7 @@ from wgprof.analysis.laws import Law
 from wgprof.rules.bounds import SATURATED, SATURATED_SOURCE, bound_without, lost
 from wgprof.rules.facts import Facts
 from wgprof.rules.finding import DEFECT, Evidence, Finding, Step
-from wgprof.rules.rule import Judgement, Rule, all_met, at_least, at_most, shown
+from wgprof.rules.rule import Judgement, Rule, all_met, at_least, at_most, nearness, shown
 from wgprof.rules.s02_serial_rx import ALWAYS
 
 _SLACK = 0.90
@@ -21,27 +21,29 @@ _HOT_PEER = 0.25
 
 def judge(facts: Facts) -> Judgement:
     """Each peer's transmit work on its own, then those that share a CPU."""
-    laws = sorted(facts.laws.of("tx.work"), key=lambda law: -law.utilisation.value)
+    laws = sorted(facts.laws.of("tx.work"), key=lambda law: -law.occupancy.value)
     if not laws:
         return Judgement("no transmit work ran")
     found = [_alone(facts, law) for law in laws if all_met(_evidence(facts, law))]
-    collided, closest = _collisions(facts, {law.object for law in laws if law.utilisation.value >= SATURATED})
-    evidence = (*_evidence(facts, laws[0]), *closest)
+    collided, closest = _collisions(facts, {law.object for law in laws if law.occupancy.value >= SATURATED})
+    evidence = max(_evidence(facts, laws[0]), closest, key=nearness)
     findings = (*found, *collided)
     if findings:
         return Judgement(findings[0].claim, findings[0].evidence, findings)
-    return Judgement(f"the busiest, {laws[0].label}, is {units.share(laws[0].utilisation.value)} busy", evidence)
+    return Judgement(f"the busiest, {laws[0].label}, is {units.share(laws[0].occupancy.value)} occupied", evidence)
 
 
 def _evidence(facts: Facts, law: Law) -> tuple[Evidence, ...]:
     queue = facts.queue("tx-queue", law.object) if law.object is not None else None
     return (
-        at_least(f"{law.label}: busy", law.utilisation, "share", SATURATED, SATURATED_SOURCE),
+        at_least(f"{law.label}: occupied, by itself and what runs on top of it", law.occupancy, "share", SATURATED,
+                 SATURATED_SOURCE),
         at_least(f"{law.label}: time its tx-queue held hand-offs", queue.occupied if queue else None, "share", ALWAYS,
                  "it always has work"),
         _slack(facts),
         shown(f"{law.label}: depth of its tx-queue, p99 (limit 1,024)", queue.depth_p99 if queue else None,
               "hand-offs"),
+        shown(f"{law.label}: busy itself", law.utilisation, "share"),
         shown(f"{law.label}: CPU time a packet", law.demand_ns, "ns"),
         shown(f"{law.label}: cap", law.cap_pps, "packets/s"),
     )  # fmt: skip
@@ -57,8 +59,8 @@ def _alone(facts: Facts, law: Law) -> Finding:
     cpu = _cpu_of(facts, law.object)
     return Finding(
         "S3", "serial-tx", DEFECT,
-        f"{law.label} is {units.share(law.utilisation.value)} busy ({units.cores(law.busy_ce.value)}): it sends one"
-        f" packet at a time and caps this peer at {units.rate(law.cap_pps.value if law.cap_pps else None)}.",
+        f"{law.label} is {units.share(law.occupancy.value)} occupied ({units.cores(law.busy_ce.value)} of its own): it"
+        f" sends one packet at a time and caps this peer at {units.rate(law.cap_pps.value if law.cap_pps else None)}.",
         f"tx.send → {law.label} → {'its CPU' if cpu is None else f'CPU {cpu}'}",
         _evidence(facts, law), lost(facts, law, bound), bound,
         (
@@ -92,8 +94,8 @@ def _collisions(facts: Facts, saturated: set[int | None]) -> tuple[list[Finding]
         if not same:
             continue
         evidence = (
-            at_least(f"transmit works of {len(hot)} busy peers on CPU {cpu}: busy together", whole, "share", SATURATED,
-                     SATURATED_SOURCE),
+            at_least(f"transmit works of {len(hot)} busy peers on CPU {cpu}: occupied together", whole, "share",
+                     SATURATED, SATURATED_SOURCE),
             _slack(facts),
             *(shown(f"tx.work of {facts.analysis.names.label(p)} on CPU {cpu} (internal id {ids[p]})", peers[p], "CE")
               for p in hot),
@@ -102,7 +104,7 @@ def _collisions(facts: Facts, saturated: set[int | None]) -> tuple[list[Finding]
             closest = evidence
         if all_met(evidence):
             found.append(_collision(facts, cpu, hot, whole, evidence))
-    return found, closest[:1] if closest and not found else ()
+    return found, closest or ()
 
 
 def _collision(facts: Facts, cpu: int, hot: list[int], whole: float, evidence: tuple[Evidence, ...]) -> Finding:
@@ -110,7 +112,7 @@ def _collision(facts: Facts, cpu: int, hot: list[int], whole: float, evidence: t
     bound = bound_without(facts, law)
     return Finding(
         "S3", "serial-tx", DEFECT,
-        f"The transmit works of {len(hot)} busy peers share CPU {cpu}, {units.share(whole)} busy with them"
+        f"The transmit works of {len(hot)} busy peers share CPU {cpu}, {units.share(whole)} occupied by them"
         f" ({units.cores(whole)}): their internal ids are equal modulo {len(facts.cpus)} CPUs.",
         f"tx.send → tx.work of {', '.join(facts.analysis.names.label(p) for p in hot[:3])} → CPU {cpu}",
         evidence, lost(facts, law, bound), bound,

@@ -91,9 +91,9 @@ def _bound(facts: Facts) -> tuple[Bound, Severity]:
     polls_ce = sum(law.busy_ce.value for law in facts.laws.of("rx.napi"))
     share = polls_ce / facts.busy_ce if facts.busy_ce else None
     following = facts.laws.next_limit("rx", ("rx.napi",))
-    if following is None or following.utilisation.value <= 0:
+    if following is None or following.occupancy.value <= 0:
         return Bound(None), Severity(polls_ce, share)
-    factor = max(1.0, 1 / following.utilisation.value)
+    factor = max(1.0, 1 / following.occupancy.value)
     bound = Bound(factor, factor * facts.rate_pps("rx"), following.label, ASYMPTOTIC)
     return bound, Severity(polls_ce, share, *more_to_carry(facts, "rx", None, bound))
 

@@ -52,9 +52,9 @@ def _bound(facts: Facts, crypto_ce: float) -> Bound:
     if left <= 0:
         return Bound(None, law=ASYMPTOTIC)
     serial = [law for d in ("tx", "rx") for law in [facts.laws.next_limit(d, _POOLS)] if law is not None]
-    tightest = max(serial, key=lambda law: law.utilisation.value, default=None)
-    if tightest is not None and tightest.utilisation.value > left:
-        factor, name = 1 / tightest.utilisation.value, tightest.label
+    tightest = max(serial, key=lambda law: law.occupancy.value, default=None)
+    if tightest is not None and tightest.occupancy.value > left:
+        factor, name = 1 / tightest.occupancy.value, tightest.label
     else:
         factor, name = 1 / left, "all CPUs, with everything but crypto"
     return Bound(max(1.0, factor), max(1.0, factor) * facts.rate_pps("tx"), name, ASYMPTOTIC)

@@ -10,7 +10,7 @@ from wgprof.analysis import units
 from wgprof.rules.bounds import ASYMPTOTIC, FULL_CPU, FULL_CPU_SOURCE, SATURATED, SATURATED_SOURCE, UTILISATION
 from wgprof.rules.facts import Device, Facts
 from wgprof.rules.finding import ELSEWHERE, Bound, Evidence, Finding, Severity, Step
-from wgprof.rules.rule import Judgement, Rule, all_met, at_least, at_most, shown
+from wgprof.rules.rule import Judgement, Rule, all_met, at_least, at_most, nearness, shown
 
 _MOST = 0.5
 _ONE_THREAD_OUTSIDE = 0.7
@@ -30,13 +30,8 @@ def judge(facts: Facts) -> Judgement:
     found = [finding for _, finding in causes if finding is not None]
     if found:
         return Judgement(found[0].claim, found[0].evidence, tuple(found))
-    nearest = max((evidence for evidence, _ in causes), key=_nearness)
+    nearest = max((evidence for evidence, _ in causes), key=nearness)
     return Judgement("no limit outside WireGuard is seen", nearest)
-
-
-def _nearness(evidence: tuple[Evidence, ...]) -> float:
-    """How near a cause came: as near as its farthest figure."""
-    return min((e.closeness for e in evidence if e.closeness is not None), default=0.0)
 
 
 Cause = tuple[tuple[Evidence, ...], Finding | None]
@@ -98,7 +93,7 @@ def _small_mtu(facts: Facts) -> Cause:
     if not used:
         return (), None
     small = min(used, key=lambda device: device.mtu)
-    busiest = max((law.utilisation.value for law in facts.laws.rows), default=0.0)
+    busiest = max((law.occupancy.value for law in facts.laws.rows), default=0.0)
     evidence = (
         at_least(f"{small.label}: packets that a usual MTU would spare", max(0.0, 1 - small.mtu / _USUAL_MTU), "share",
                  1 - (_SMALL_MTU - 1) / _USUAL_MTU, "an MTU below IPv6's 1,280 (include/uapi/linux/ipv6.h)"),
@@ -126,7 +121,7 @@ def _one_thread(facts: Facts) -> Cause:
         return (), None
     hot = max(facts.cpus, key=lambda cpu: (cpu.threads_ce, cpu.busy.value))
     others = [cpu.busy.value for cpu in facts.cpus if cpu is not hot]
-    servers = [law.utilisation.value for law in facts.laws.rows if law.kind not in ("cpus", "rx.softirq")]
+    servers = [law.occupancy.value for law in facts.laws.rows if law.kind not in ("cpus", "rx.softirq")]
     evidence = (
         at_least(f"busy share of CPU {hot.number}", hot.busy, "share", SATURATED, SATURATED_SOURCE),
         at_least(f"CPU {hot.number}: busy with threads outside WireGuard", hot.threads_ce, "CE", _ONE_THREAD_OUTSIDE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wgprof.analysis import units
 from wgprof.analysis.cores import OTHER_SOFTIRQ
-from wgprof.analysis.summary import Analysis, limits_line, quality_line, speed_line
+from wgprof.analysis.summary import Analysis, busy_words, limits_line, quality_line, speed_line
 from wgprof.rules.bounds import FULL_CPU
 from wgprof.rules.finding import CEILING, ELSEWHERE, NOT_DECIDABLE, Diagnosis, Finding
 
@@ -67,14 +67,11 @@ def _nothing(analysis: Analysis, diagnosis: Diagnosis) -> str:
     if headline.cpus and min(core.busy for core in analysis.cores) >= FULL_CPU:
         full = "Nothing found but full CPUs: no signature fits, and no part is most of it."
         return f"{full} {_parts(analysis)}{_open(diagnosis)}"
-    busiest = max((f.server for f in headline.throughput if f.server), key=lambda s: s.utilisation, default=None)
+    busiest = max((f.server for f in headline.throughput if f.server), key=lambda s: s.occupancy, default=None)
     if busiest is None:
         return f"Nothing found: no server's busy time was measured.{_open(diagnosis)}"
-    could = "WireGuard could carry more than was offered" if busiest.utilisation < _NEAR else "no signature fits"
-    return (
-        f"Nothing found: {could}. Its busiest server, {busiest.label}, is {units.share(busiest.utilisation)} busy"
-        f" ({units.cores(busiest.busy_ce)}).{_open(diagnosis)}"
-    )
+    could = "WireGuard could carry more than was offered" if busiest.occupancy < _NEAR else "no signature fits"
+    return f"Nothing found: {could}. Its busiest server, {busiest.label}, is {busy_words(busiest)}.{_open(diagnosis)}"
 
 
 def _open(diagnosis: Diagnosis) -> str:
