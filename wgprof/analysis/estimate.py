@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from wgprof.analysis.tables import FloatArray
 
@@ -49,6 +50,23 @@ class Estimate:
 def student(freedom: int) -> float:
     """The 97.5 % point of Student's t."""
     return _STUDENT[freedom - 1] if freedom <= len(_STUDENT) else 1.96 + 2.5 / freedom
+
+
+def mean_of(above: FloatArray, below: FloatArray) -> FloatArray:
+    """Span by span; nan where there is nothing to divide by."""
+    values: FloatArray = np.full(above.size, np.nan)
+    np.divide(above, below, out=values, where=below > 0)
+    return values
+
+
+def correlation(first: FloatArray, second: FloatArray) -> tuple[float | None, int]:
+    """Rank correlation (Spearman 1904) over the spans in which both are known, and their number; None with too few."""
+    known = np.isfinite(first) & np.isfinite(second)
+    n = int(np.count_nonzero(known))
+    one, other = (pd.Series(values[known]).rank().to_numpy(dtype=np.float64) for values in (first, second))
+    if n < LEAST_SPANS or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None, n
+    return float(np.corrcoef(one, other)[0, 1]), n
 
 
 def ratio(above: FloatArray, below: FloatArray) -> Estimate | None:

@@ -72,11 +72,7 @@ class Scaling:
     serial_ns: float  # CPU time a packet, at its dearest one-at-a-time server
     parallel_ns: float  # and in what any CPU can do
     cap_pps: float  # with any number of cores: 1 / serial
-    useful_cores: float  # (serial + parallel) / serial: more cores than this give nothing
-
-    def speed_up(self, cores: float) -> float:
-        """The most `cores` can carry against one: stages of different packets overlap, so the lesser of two."""
-        return min(cores, self.useful_cores)
+    useful_cores: float  # (serial + parallel) / serial: more cores than this give nothing, as stages overlap
 
 
 @dataclass(frozen=True)

@@ -129,14 +129,17 @@ def _batches(
 ) -> Batches:
     """Cut into batches.  `waits`: of each journey when it was queued, how long it waited, and its weight."""
     queued_ns, waited_ns, weights = waits
-    count = max(1, (window.end_ns - window.start_ns) // _BATCH_NS)
+    length_ns = window.end_ns - window.start_ns
+    # Not more batches than rows, however far apart a damaged recording says that these are.
+    count = max(1, min(length_ns // _BATCH_NS, len(met) + len(seen)))
+    batch_ns = max(_BATCH_NS, length_ns // count)
 
     def summed(t_ns: np.ndarray, values: np.ndarray) -> FloatArray:
-        batch = np.clip((t_ns - window.start_ns) // _BATCH_NS, 0, count - 1)
+        batch = np.clip((t_ns - window.start_ns) // batch_ns, 0, count - 1)
         return np.bincount(batch, weights=values, minlength=count).astype(np.float64)
 
-    seconds = np.full(count, _BATCH_NS / 1e9)
-    seconds[-1] = (window.end_ns - window.start_ns - (count - 1) * _BATCH_NS) / 1e9
+    seconds = np.full(count, batch_ns / 1e9)
+    seconds[-1] = (length_ns - (count - 1) * batch_ns) / 1e9
     return Batches(
         seconds,
         summed(ints(seen, "t_ns"), ints(seen, "depth_sum")),

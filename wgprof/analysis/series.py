@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from wgprof.analysis.cores import BUSY_COLUMNS, TRACKS
-from wgprof.analysis.estimate import Estimate, ratio
+from wgprof.analysis.estimate import Estimate, mean_of, ratio
 from wgprof.analysis.spans import Spans
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import DIRECTIONS, LIMITS, STAGES, FloatArray, Tables, only, within
@@ -36,9 +36,7 @@ class Series:
     @property
     def values(self) -> FloatArray:
         """Span by span; nan where there is nothing to divide by."""
-        values: FloatArray = np.full(self.above.size, np.nan)
-        np.divide(self.above, self.below, out=values, where=self.below > 0)
-        return values
+        return mean_of(self.above, self.below)
 
 
 def series_of(analysis: Analysis, recording: Tables) -> list[Series]:

@@ -66,8 +66,10 @@ def spans_of(recording: Tables, window: Window, span_ns: int = SPAN_NS) -> Spans
     inside = (starts >= window.start_ns) & (starts < window.end_ns)
     counts = inside & _moved(recording, starts)
     starts_ns = starts[counts]
-    count = max(1, (window.end_ns - window.start_ns) // span_ns)
-    span = np.clip((starts_ns - window.start_ns) // span_ns, 0, count - 1)
+    length_ns = window.end_ns - window.start_ns
+    # Not more spans than intervals, however far apart a damaged recording says that these are.
+    count = max(1, min(length_ns // span_ns, int(np.count_nonzero(inside))))
+    span = np.clip((starts_ns - window.start_ns) // max(span_ns, length_ns // count), 0, count - 1)
     seconds = np.bincount(span, weights=lengths[counts] / 1e9, minlength=int(count)).astype(np.float64)
     end_ns = int((starts + lengths)[counts].max(initial=0))
     return Spans(starts_ns, span, seconds, end_ns, float(lengths[inside & ~counts].sum() / 1e9))

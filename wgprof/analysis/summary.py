@@ -10,23 +10,28 @@ from wgprof.analysis.checks import Check, Overhead
 from wgprof.analysis.conservation import Conservation
 from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
+from wgprof.analysis.held import CryptWait, Held, crypt_waits, held_rows
 from wgprof.analysis.histogram import HistogramSums
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.laws import Laws, laws_of
 from wgprof.analysis.names import Names, names_of
-from wgprof.analysis.order import CryptWait, Order, crypt_waits, order_rows
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
 from wgprof.analysis.spans import Spans, spans_of
 from wgprof.analysis.stages import Stage, stage_rows
-from wgprof.analysis.tables import DIRECTIONS, STAGES, FloatArray, Tables
+from wgprof.analysis.tables import DIRECTIONS, LIMITS, STAGES, FloatArray, Tables
 from wgprof.analysis.variant import Variant, variant_of
 from wgprof.analysis.waits import Wait, wait_rows, wait_spans
 from wgprof.analysis.window import Window, active_window
 
 #: From this mean share on it is worth saying that the CPUs themselves are the nearest limit.
 _CPUS_MATTER = 0.7
+#: The histograms that are looked at.
+_METRICS = (
+    *(f"{stage}.service" for direction in DIRECTIONS for stage in STAGES[direction]),
+    *(f"{queue}.depth" for queue in LIMITS),
+)
 DIRECTION_NAMES = {"tx": "transmit", "rx": "receive"}
 
 
@@ -79,7 +84,7 @@ class Analysis:
     ends: Ends | None = None  # both ends of tunnels, if it has them
     spans: Spans | None = None  # what intervals are taken over; None when nothing flowed
     laws: Laws = field(default_factory=Laws)
-    order: list[Order] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
     crypt_waits: list[CryptWait] = field(default_factory=list)
     wait_spans: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)  # for comparing recordings
 
@@ -106,7 +111,7 @@ def analyse(recording: Tables) -> Analysis:
 
     # The two large tables one after the other: joining journeys takes most memory.
     journeys = join_journeys(recording.table("journeys"))
-    histograms = HistogramSums(recording.table("histograms"), window)
+    histograms = HistogramSums(recording.table("histograms"), window, _METRICS)
     sampling = Sampling(intervals)
     counts = journey_counts(journeys, sampling, window)
     stage_list = stage_rows(stages, histograms, window)
@@ -129,9 +134,9 @@ def analyse(recording: Tables) -> Analysis:
     spans = spans_of(recording, window)
     laws = laws_of(stages, executions, cpus, servers, cores, names, spans)
     by_span = wait_spans(journeys, sampling, spans)
-    order, by_cpu = order_rows(journeys, spans, window), crypt_waits(journeys, window)
+    held, by_cpu = held_rows(journeys, spans, window), crypt_waits(journeys, window)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, sampled, ends, spans, laws, order, by_cpu, by_span)
+    return Analysis(*parts, variant, sampled, ends, spans, laws, held, by_cpu, by_span)
 
 
 def _user_hz(manifest: dict[str, object]) -> int:

@@ -59,6 +59,10 @@ def notes(analysis: Analysis) -> list[str]:
             f"Averages are over the {window.duration_s:.1f} s with traffic"
             f" ({window.offset_s:.1f} s to {end_s:.1f} s of {window.recorded_s:.1f} s)."
         )
+    if analysis.spans is not None and analysis.spans.idle_s >= 1:
+        lines.append(
+            f"Findings leave out the {analysis.spans.idle_s:.1f} s in which no WireGuard interface moved a byte."
+        )
     return lines
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from wgprof.analysis.cores import BUSY_COLUMNS, PROBE_COLUMNS, TRACKS
-from wgprof.analysis.estimate import Estimate, ratio
+from wgprof.analysis.estimate import Estimate, mean_of, ratio
 from wgprof.analysis.laws import CPUS, Law, Laws, cpu_shares, packets_by_cpu
 from wgprof.analysis.queues import Queue
 from wgprof.analysis.spans import Spans
@@ -34,7 +34,6 @@ class Cpu:
     """One CPU: shares of its time by the kernel's account, and CE by what the probes measured on it."""
 
     number: int
-    node: int
     busy: Estimate
     softirq: Estimate
     crypto_ce: float
@@ -62,6 +61,7 @@ class Work:
     packets: int
     own_ce: float  # its own time, without the stages inside
     delay_mean_ns: float | None  # queued to running
+    delay_of: FloatArray  # the same by span; nan where none was timed
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,11 @@ class Facts:
         """All CPUs together for the packets of a direction."""
         return next(iter(self.laws.of(CPUS, direction)), None)
 
+    def useful_cores(self, law: Law) -> float | None:
+        """More cores than this give the law's peer nothing: Amdahl's law with stages that overlap."""
+        rows = self.laws.scaling
+        return next((r.useful_cores for r in rows if (r.direction, r.object) == (law.direction, law.object)), None)
+
     def packets(self, stage: str, number: int) -> int:
         """Packets of a peer that passed a stage."""
         rows = self.analysis.stages
@@ -171,7 +176,7 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
         analysis,
         spans,
         analysis.laws,
-        _cpus(cpus, stages, executions, spans, nodes),
+        _cpus(cpus, stages, executions, spans),
         {cpu: int(packets.sum()) for cpu, packets in packets_by_cpu(stages, STAGES["rx"][0], spans).items()},
         packets_by_cpu(stages, STAGES["rx"][1], spans),
         _ratios(spans.by(decrypt, "cpu", "service_ns"), spans.by(decrypt, "cpu", "packets")),
@@ -194,9 +199,7 @@ def _ratios(above: Mapping[int, FloatArray], below: Mapping[int, FloatArray]) ->
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _cpus(
-    cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFrame, spans: Spans, nodes: Mapping[int, int]
-) -> tuple[Cpu, ...]:
+def _cpus(cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFrame, spans: Spans) -> tuple[Cpu, ...]:
     busy, softirq = cpu_shares(cpus, spans, *BUSY_COLUMNS), cpu_shares(cpus, spans, "softirq_ns")
     seconds = max(float(spans.seconds.sum()), 1e-9)
     other = spans.by(cpus, "cpu", *PROBE_COLUMNS)
@@ -212,7 +215,6 @@ def _cpus(
     return tuple(
         Cpu(
             cpu,
-            nodes.get(cpu, 0),
             busy[cpu],
             softirq[cpu],
             sum(by_track[track].get(cpu, 0.0) for track in _CRYPTO),
@@ -255,6 +257,7 @@ def _works(executions: pd.DataFrame, spans: Spans) -> dict[str, Work]:
             total(rows, "packets"),
             float(spans.total(rows, "busy_ns").sum()) / 1e9 / seconds,
             total(rows, "delay_ns") / delayed if delayed else None,
+            mean_of(spans.total(rows, "delay_ns"), spans.total(rows, "delayed")),
         )
     return found
 

@@ -48,6 +48,7 @@ def _evidence(facts: Facts, law: Law, napi: Napi) -> tuple[Evidence, ...]:
         shown(f"{who}: depth of its rx-queue, p99 (limit 1,024)", queue.depth_p99 if queue else None, "packets"),
         shown(f"{who}: busy itself", law.utilisation, "share"),
         shown(f"{who}: CPU time a packet", law.demand_ns, "ns"),
+        shown(f"{who}: cores beyond which more give it nothing", facts.useful_cores(law), "count"),
         shown(f"{who}: cap", law.cap_pps, "packets/s"),
     )  # fmt: skip
 

@@ -45,6 +45,7 @@ def _evidence(facts: Facts, law: Law) -> tuple[Evidence, ...]:
               "hand-offs"),
         shown(f"{law.label}: busy itself", law.utilisation, "share"),
         shown(f"{law.label}: CPU time a packet", law.demand_ns, "ns"),
+        shown(f"{law.label}: cores beyond which more give it nothing", facts.useful_cores(law), "count"),
         shown(f"{law.label}: cap", law.cap_pps, "packets/s"),
     )  # fmt: skip
 

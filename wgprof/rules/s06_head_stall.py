@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wgprof.analysis import units
-from wgprof.analysis.order import Order
+from wgprof.analysis.estimate import correlation, mean_of
+from wgprof.analysis.held import Held
 from wgprof.rules.bounds import FULL_CPU, UTILISATION
 from wgprof.rules.facts import Facts
 from wgprof.rules.finding import DEFECT, Bound, Evidence, Finding, Severity, Step
@@ -21,7 +22,7 @@ _NEARLY_ALL = 0.9
 
 def judge(facts: Facts) -> Judgement:
     """Each peer on its own, by its sampled journeys."""
-    peers = [row for row in facts.analysis.order if row.object is not None and row.journeys >= LEAST_JOURNEYS]
+    peers = [row for row in facts.analysis.held if row.object is not None and row.journeys >= LEAST_JOURNEYS]
     if not peers:
         return Judgement(
             f"no peer has {LEAST_JOURNEYS} sampled packets that were followed to their delivery", needs=("journeys",)
@@ -49,28 +50,29 @@ def judge(facts: Facts) -> Judgement:
     return Judgement(findings[0].claim, findings[0].evidence, findings)
 
 
-def _may_hide(facts: Facts, row: Order) -> bool:
+def _may_hide(facts: Facts, row: Held) -> bool:
     """Whether holders that were not sampled could make this peer a finding: its packets wait long enough for it."""
     least = _HELD_SHARE * _MUCH_LONGER * row.decrypt_mean_ns
     slack = facts.least_busy is not None and facts.least_busy.value <= FULL_CPU
     return slack and row.waits_mean_ns >= least and _sampled(facts, row) < _NEARLY_ALL
 
 
-def _sampled(facts: Facts, row: Order) -> float:
+def _sampled(facts: Facts, row: Held) -> float:
     """The share of a peer's packets that were followed to their delivery."""
     packets = facts.packets("rx.deliver", row.object or 0)
     return row.journeys / packets if packets else 1.0
 
 
-def _label(facts: Facts, row: Order) -> str:
+def _label(facts: Facts, row: Held) -> str:
     return facts.analysis.names.label(row.object or 0)
 
 
-def _evidence(facts: Facts, row: Order) -> tuple[Evidence, ...]:
+def _evidence(facts: Facts, row: Held) -> tuple[Evidence, ...]:
     who = _label(facts, row)
     held_of_wait = row.held * row.held_mean_ns / (row.waits_mean_ns * row.journeys) if row.waits_mean_ns else 0.0
     ratio = row.held_mean_ns / row.decrypt_mean_ns if row.decrypt_mean_ns else None
     work = facts.works.get("decrypt.work")
+    rho, seconds = correlation(mean_of(row.held_ns, row.journeys_of), work.delay_of) if work else (None, 0)
     return (
         at_least(f"{who}: ready packets held by their head", row.held / row.journeys, "share", _HELD_SHARE,
                  "fewer are the ordinary disorder of parallel work", row.journeys),
@@ -83,10 +85,11 @@ def _evidence(facts: Facts, row: Order) -> tuple[Evidence, ...]:
         shown(f"{who}: time held, mean", row.held_mean_ns, "ns", row.held),
         shown(f"{who}: time held, p99", row.held_p99_ns, "ns", row.held),
         shown("delay of decrypt.work from queued to running", work.delay_mean_ns if work else None, "ns"),
+        shown("rank correlation of that delay with the time held, by second", rho, "count", seconds),
     )  # fmt: skip
 
 
-def _finding(facts: Facts, row: Order, delay_ns: float | None) -> Finding:
+def _finding(facts: Facts, row: Held, delay_ns: float | None) -> Finding:
     who = _label(facts, row)
     owner = max(row.holder_ns, key=lambda cpu: row.holder_ns[cpu], default=None)
     owned = row.holder_ns[owner] / sum(row.holder_ns.values()) if owner is not None else 0.0

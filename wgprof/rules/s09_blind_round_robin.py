@@ -51,7 +51,7 @@ def judge(facts: Facts) -> Judgement:
 def _evidence(facts: Facts, taken: Cpu, packets: dict[int, float], whole: float) -> tuple[Evidence, ...]:
     others = min(cpu.busy.value for cpu in facts.cpus if cpu is not taken)
     part = packets.get(taken.number, 0.0) / whole
-    everything = next((row for row in facts.analysis.order if row.object is None), None)
+    everything = next((row for row in facts.analysis.held if row.object is None), None)
     held = sum(everything.holder_ns.values()) if everything else 0.0
     owned = everything.holder_ns.get(taken.number, 0.0) / held if everything and held else None
     stalls = owned / part if owned is not None and part > 0 else None

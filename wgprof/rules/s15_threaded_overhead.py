@@ -24,7 +24,7 @@ def judge(facts: Facts) -> Judgement:
             return Judgement("whether NAPI is threaded is not known", needs=("objects: threaded",))
         return Judgement("no NAPI runs in a kernel thread")
     seconds = float(facts.spans.seconds.sum())
-    moves = sum(row.moves for row in facts.analysis.order if row.object in {n.object for n in threaded})
+    moves = sum(row.moves for row in facts.analysis.held if row.object in {n.object for n in threaded})
     moved = shown("sampled deliveries on another CPU than the peer's one before (at least)",
                   moves / seconds if seconds else None, "1/s", moves)  # fmt: skip
     active = spread(tuple(threaded), len(facts.spans)).active

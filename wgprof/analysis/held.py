@@ -20,7 +20,7 @@ _DECRYPT, _DELIVER = 1, 2
 
 
 @dataclass(frozen=True)
-class Order:
+class Held:
     """Receive journeys of one peer (`object` None: of all) in the window."""
 
     object: int | None
@@ -46,7 +46,7 @@ class CryptWait:
     decrypt_mean_ns: float
 
 
-def order_rows(journeys: Journeys, spans: Spans, window: Window) -> list[Order]:
+def held_rows(journeys: Journeys, spans: Spans, window: Window) -> list[Held]:
     """For all peers together first, then every peer; empty when no packet was followed to its delivery."""
     mine = np.flatnonzero(_complete(journeys, window))
     if not mine.size:
@@ -98,13 +98,13 @@ class _Sorted:
         self._span = spans.at(journeys.end_ns[0, mine])
         self._spans = len(spans)
 
-    def row(self, number: int | None, part: slice) -> Order:
+    def row(self, number: int | None, part: slice) -> Held:
         held, span = self._held[part], self._span[part]
         is_held, known = held > 0, span >= 0
         some = held[is_held]
         cpus = self._holder_cpu[part][is_held]
         by_cpu = {int(cpu): float(some[cpus == cpu].sum()) for cpu in np.unique(cpus)}
-        return Order(
+        return Held(
             number,
             held.size,
             some.size,
