@@ -12,7 +12,7 @@ from typing import Any
 from tests.support.simulated import InMemory, rows
 from wgprof.recording.schema import BY_NAME
 
-INTERVAL_NS = 200_000_000
+INTERVAL_NS = 500_000_000
 START_NS = 5_000_000_000_000
 NETNS = 4026531840
 WG0: dict[str, Any] = {"netns": NETNS, "name": "wg0"}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.simulated import FIRST_PEER, InMemory, Load, gateway
-from tests.support.situation import Situation, receiver
+from tests.support.situation import INTERVAL_NS, Situation, receiver
 from wgprof.analysis.estimate import LEAST_SPANS, Estimate, correlation, ratio, student
 from wgprof.analysis.histogram import HistogramSums, counts_of
 from wgprof.analysis.laws import CPUS
@@ -164,7 +164,7 @@ def test_spans_hold_every_interval_in_which_bytes_moved_and_no_other(
     spans = spans_of(recording, window)
     moved = within(recording.table("interfaces"), window)
     moved = moved[(moved["tx_bytes"] > 0) | (moved["rx_bytes"] > 0)]
-    assert spans.seconds.sum() == pytest.approx(moved["t_ns"].nunique() * 0.2)
+    assert spans.seconds.sum() == pytest.approx(moved["t_ns"].nunique() * INTERVAL_NS / 1e9)
     assert spans.seconds.sum() + spans.idle_s == pytest.approx(window.duration_s)
     sent = only(recording.table("stages"), stage="tx.send")
     assert spans.total(sent, "packets").sum() == within(sent, window)["packets"].sum()
