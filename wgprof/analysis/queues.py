@@ -132,7 +132,7 @@ def _batches(
     length_ns = window.end_ns - window.start_ns
     # Not more batches than rows, however far apart a damaged recording says that these are.
     count = max(1, min(length_ns // _BATCH_NS, len(met) + len(seen)))
-    batch_ns = max(_BATCH_NS, length_ns // count)
+    batch_ns = _BATCH_NS if length_ns < 2 * count * _BATCH_NS else length_ns // count
 
     def summed(t_ns: np.ndarray, values: np.ndarray) -> FloatArray:
         batch = np.clip((t_ns - window.start_ns) // batch_ns, 0, count - 1)

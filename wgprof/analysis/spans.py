@@ -69,7 +69,8 @@ def spans_of(recording: Tables, window: Window, span_ns: int = SPAN_NS) -> Spans
     length_ns = window.end_ns - window.start_ns
     # Not more spans than intervals, however far apart a damaged recording says that these are.
     count = max(1, min(length_ns // span_ns, int(np.count_nonzero(inside))))
-    span = np.clip((starts_ns - window.start_ns) // max(span_ns, length_ns // count), 0, count - 1)
+    width_ns = span_ns if length_ns < 2 * count * span_ns else length_ns // count
+    span = np.clip((starts_ns - window.start_ns) // width_ns, 0, count - 1)
     seconds = np.bincount(span, weights=lengths[counts] / 1e9, minlength=int(count)).astype(np.float64)
     end_ns = int((starts + lengths)[counts].max(initial=0))
     return Spans(starts_ns, span, seconds, end_ns, float(lengths[inside & ~counts].sum() / 1e9))
