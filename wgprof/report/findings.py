@@ -63,7 +63,7 @@ def _shown(finding: Finding) -> Shown:
     lines.append(f"Gain: {_gain(finding)}")
     lines.append(f"Would be refuted by: {clean(finding.refuted_by, _LONGEST)}")
     lines += [f"Doubtful: {clean(taint, _LONGEST)}" for taint in finding.tainted_by]
-    sheet = Sheet("Evidence", ("figure", "value", "interval", "n", "threshold", "because"), left=1)
+    sheet = Sheet("Evidence", ("figure", "threshold because", "value", "interval", "n", "threshold"), left=2)
     for evidence in finding.evidence:
         sheet.add(_evidence(evidence))
     return Shown(
@@ -100,11 +100,11 @@ def _evidence(evidence: Evidence) -> list[str]:
         between = f"{figure(evidence.low, evidence.unit)} to {figure(evidence.high, evidence.unit)}"
     return [
         clean(evidence.figure, 120),
+        clean(evidence.source, 160),
         figure(evidence.value, evidence.unit),
         between,
         units.count(evidence.n) if evidence.n else "",
         _threshold(evidence),
-        clean(evidence.source, 160),
     ]
 
 

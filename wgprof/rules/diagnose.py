@@ -25,8 +25,9 @@ from wgprof.rules import (
     s15_threaded_overhead,
     s16_not_wireguard,
 )
-from wgprof.rules.facts import COLD_SPANS, Facts, facts_of
+from wgprof.rules.facts import COLD_SPANS, Facts
 from wgprof.rules.finding import FOUND, NOT_DECIDABLE, NOT_FOUND, Diagnosis, Finding, Outcome
+from wgprof.rules.gathering import facts_of
 from wgprof.rules.precedence import explain_away
 from wgprof.rules.rule import Judgement, Rule
 
