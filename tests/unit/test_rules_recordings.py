@@ -52,7 +52,9 @@ def test_full_cpus_of_which_nothing_is_most_are_no_signature() -> None:
     _, analysis, diagnosis = judged(FOLDER / "dial-6.12.wgprof")
     assert diagnosis.findings == []
     assert "NOT encrypted" in verdict(analysis, diagnosis)[0]
-    assert verdict(analysis, diagnosis)[1].startswith("Nothing found but full CPUs")
+    line = verdict(analysis, diagnosis)[1]
+    assert line.startswith("Nothing found but full CPUs")
+    assert "Nearest: S3 serial-tx, but busy share of the least busy CPU was 95 %" in line
 
 
 def test_threaded_napi_is_read_from_the_recording() -> None:

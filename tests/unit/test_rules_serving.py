@@ -124,6 +124,24 @@ def test_s3_is_not_found_with_time_left_with_no_slack_or_an_empty_queue(situatio
     assert outcome(situation, "S3").state == NOT_FOUND
 
 
+def crowded(delay_us: float = 500.0, others: float = 0.3) -> Situation:
+    """The work has half of CPU 1, something else the other half, and waits for it 1,000 times a second."""
+    situation = serial_tx(us=4.8, others=others)
+    return situation.runs("tx.work", 1_000, 0, 0.0, cpu=1, delay_us=delay_us)
+
+
+def test_s3_finds_work_that_has_to_share_its_cpu_while_others_have_time() -> None:
+    top = diagnosed(crowded()).top
+    assert top is not None and (top.id, top.cpu) == ("S3", 1)
+    assert "waits for its CPU" in top.claim
+    assert any("steered" in step.command for step in top.steps)
+
+
+@pytest.mark.parametrize("situation", [crowded(delay_us=50.0), crowded(others=0.95)])
+def test_s3_is_not_work_that_seldom_waits_nor_where_no_cpu_has_time(situation: Situation) -> None:
+    assert outcome(situation, "S3").state == NOT_FOUND
+
+
 def colliding(ids: tuple[int, int]) -> Situation:
     """Two peers whose works fill CPU 1 together, half each."""
     situation = Situation(cpus=4, peers=2)

@@ -10,7 +10,6 @@ from wgprof.analysis.difference import CHANGED, FALSE_DISCOVERIES, OPEN, SAME, D
 from wgprof.analysis.estimate import Estimate
 from wgprof.analysis.summary import quality_line
 from wgprof.report.as_json import plain
-from wgprof.report.findings import figure
 from wgprof.report.sheets import Sheet
 from wgprof.rules.comparison import BOTH, GONE, NEW, Comparison, Side
 from wgprof.rules.finding import Finding
@@ -50,11 +49,11 @@ def _throughput(comparison: Comparison) -> str:
 
 
 def _sentence(row: Difference) -> str:
-    before, after = (figure(None if e is None else e.value, row.unit) for e in (row.first, row.second))
+    before, after = (units.quantity(None if e is None else e.value, row.unit) for e in (row.first, row.second))
     if row.verdict == CHANGED:
         return f"{before} → {after} ({_relative(row)})"
     if row.verdict == SAME:
-        return f"{before} and {after}, no difference larger than {figure(row.within, row.unit)}"
+        return f"{before} and {after}, no difference larger than {units.quantity(row.within, row.unit)}"
     return f"{before} and {after}, not decidable"
 
 
@@ -118,16 +117,16 @@ def _mark(row: Difference) -> str:
 
 
 def _value(estimate: Estimate | None, unit: str) -> str:
-    return "–" if estimate is None else figure(estimate.value, unit)
+    return "–" if estimate is None else units.quantity(estimate.value, unit)
 
 
 def _change(row: Difference) -> list[str]:
     if row.change is None or row.low is None or row.high is None or row.p is None:
         return ["", "", "", str(row.pairs)]
     relative = "" if row.relative is None else f"{row.relative * 100:+.1f} %"
-    between = f"{figure(row.low, row.unit)} to {figure(row.high, row.unit)}"
+    between = f"{units.quantity(row.low, row.unit)} to {units.quantity(row.high, row.unit)}"
     if row.verdict == SAME:
-        between = f"within ±{figure(row.within, row.unit)}"
+        between = f"within ±{units.quantity(row.within, row.unit)}"
     return [relative, between, f"{row.p:.4f}", str(row.pairs)]
 
 

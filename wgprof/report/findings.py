@@ -97,11 +97,11 @@ def _gain(finding: Finding) -> str:
 def _evidence(evidence: Evidence) -> list[str]:
     between = ""
     if evidence.low is not None and evidence.high is not None:
-        between = f"{figure(evidence.low, evidence.unit)} to {figure(evidence.high, evidence.unit)}"
+        between = f"{units.quantity(evidence.low, evidence.unit)} to {units.quantity(evidence.high, evidence.unit)}"
     return [
         clean(evidence.figure, 120),
         clean(evidence.source, 160),
-        figure(evidence.value, evidence.unit),
+        units.quantity(evidence.value, evidence.unit),
         between,
         units.count(evidence.n) if evidence.n else "",
         _threshold(evidence),
@@ -111,7 +111,7 @@ def _evidence(evidence: Evidence) -> list[str]:
 def _threshold(evidence: Evidence) -> str:
     if evidence.threshold is None:
         return ""
-    return f"{_SIGNS.get(evidence.relation, '≤')} {figure(evidence.threshold, evidence.unit)}"
+    return f"{_SIGNS.get(evidence.relation, '≤')} {units.quantity(evidence.threshold, evidence.unit)}"
 
 
 def _ruled_out(outcome: Outcome) -> list[str]:
@@ -121,32 +121,5 @@ def _ruled_out(outcome: Outcome) -> list[str]:
     closest = outcome.closest if outcome.state == NOT_FOUND else None
     cells = ["", "", ""]
     if closest is not None:
-        cells = [clean(closest.figure, 120), figure(closest.value, closest.unit), _threshold(closest)]
+        cells = [clean(closest.figure, 120), units.quantity(closest.value, closest.unit), _threshold(closest)]
     return [_STATES[outcome.state], f"{outcome.id} {outcome.name}", clean(reason, 240), *cells]
-
-
-def figure(value: float | None, unit: str) -> str:
-    """A value in its unit, as people read it."""
-    if value is None:
-        return "not known"
-    match unit:
-        case "share":
-            return units.share(value)
-        case "CE":
-            return f"{value:.3f} CE" if abs(value) < 0.1 else units.cores(value)
-        case "ns":
-            return units.duration(value)
-        case "s":
-            return f"{units.digits(value)} s"
-        case "packets/s":
-            return units.rate(value)
-        case "Mbit/s":
-            return units.bits(value)
-        case "ratio":
-            return f"×{units.digits(value)}"
-        case "1/s":
-            return f"{units.digits(value)} a second"
-        case "count":
-            return units.digits(value)
-        case _:
-            return f"{units.digits(value)} {unit}"

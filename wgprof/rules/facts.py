@@ -86,6 +86,7 @@ class Facts:
     stalls: tuple[Stall, ...]
     works: Mapping[str, Work]
     send_by_cpu: Mapping[int, Mapping[int, float]]  # CPU -> peer -> CE that its transmit work occupied
+    send_delay: Mapping[int, float]  # peer -> CE its transmit work waited for its CPU, queued and not running
     devices: tuple[Device, ...]
     refused: Mapping[str, tuple[int, int]]  # queue -> packets refused, packets that came
     nodes: Mapping[int, int]  # CPU -> NUMA node

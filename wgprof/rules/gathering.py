@@ -46,6 +46,7 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
         polling.stalls(recording.table("depths"), executions, spans),
         _works(executions, spans),
         _send_by_cpu(executions, stages, spans),
+        _send_delay(executions, spans),
         _devices(analysis, recording, stages),
         _refused(analysis),
         nodes,
@@ -135,6 +136,12 @@ def _send_by_cpu(executions: pd.DataFrame, stages: pd.DataFrame, spans: Spans) -
             for peer, values in spans.by(rows, "object", *columns).items():
                 here[peer] = here.get(peer, 0.0) + float(values.sum()) / 1e9 / seconds
     return found
+
+
+def _send_delay(executions: pd.DataFrame, spans: Spans) -> dict[int, float]:
+    seconds = max(float(spans.seconds.sum()), 1e-9)
+    delays = spans.by(only(executions, server="tx.work"), "object", "delay_ns")
+    return {peer: float(values.sum()) / 1e9 / seconds for peer, values in delays.items()}
 
 
 def _devices(analysis: Analysis, recording: Tables, stages: pd.DataFrame) -> tuple[Device, ...]:

@@ -1,7 +1,8 @@
 """S3 serial-tx: a peer's transmit work sends one packet at a time on its one CPU, and has no time left.
 
-Variant: the works of two busy peers share a CPU, because their internal ids are equal modulo the number of CPUs
-(wg_cpumask_choose_online, drivers/net/wireguard/queueing.h).
+Variants: the works of two busy peers share a CPU, because their internal ids are equal modulo the number of CPUs
+(wg_cpumask_choose_online, drivers/net/wireguard/queueing.h); or the work shares its CPU with something else, and runs
+or waits for it all the time while other CPUs have time: it cannot go there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from wgprof.rules.rule import Judgement, Rule, all_met, at_least, at_most, nearn
 from wgprof.rules.s02_serial_rx import ALWAYS
 
 _SLACK = 0.90
+_SIZEABLE = 1 / 3
 #: A peer that takes less of the CPU's transmit time is not one of those that collide.
 _HOT_PEER = 0.25
 
@@ -24,9 +26,10 @@ def judge(facts: Facts) -> Judgement:
     laws = sorted(facts.laws.of("tx.work"), key=lambda law: -law.occupancy.value)
     if not laws:
         return Judgement("no transmit work ran")
-    found = [_alone(facts, law) for law in laws if all_met(_evidence(facts, law))]
-    collided, closest = _collisions(facts, {law.object for law in laws if law.occupancy.value >= SATURATED})
-    evidence = max(_evidence(facts, laws[0]), closest, key=nearness)
+    found = [_alone(facts, law, _evidence(facts, law)) for law in laws if all_met(_evidence(facts, law))]
+    found += [_alone(facts, law, _crowded(facts, law)) for law in laws if not found and all_met(_crowded(facts, law))]
+    collided, closest = _collisions(facts, {finding.object for finding in found})
+    evidence = max(_evidence(facts, laws[0]), _crowded(facts, laws[0]), closest, key=nearness)
     findings = (*found, *collided)
     if findings:
         return Judgement(findings[0].claim, findings[0].evidence, findings)
@@ -50,22 +53,45 @@ def _evidence(facts: Facts, law: Law) -> tuple[Evidence, ...]:
     )  # fmt: skip
 
 
+def _crowded(facts: Facts, law: Law) -> tuple[Evidence, ...]:
+    queue = facts.queue("tx-queue", law.object) if law.object is not None else None
+    waited = facts.send_delay.get(law.object or 0, 0.0)
+    cpu = facts.cpu(_cpu_of(facts, law.object) or 0)
+    return (
+        at_least(f"{law.label}: occupied, by itself and what runs on top of it", law.occupancy, "share", _SIZEABLE,
+                 "a third of its CPU: with less it is the others that need the time"),
+        at_least(f"{law.label}: that, or queued and waiting for its CPU", min(law.occupancy.value + waited, 1.0),
+                 "share", SATURATED, SATURATED_SOURCE),
+        at_least(f"{law.label}: time its tx-queue held hand-offs", queue.occupied if queue else None, "share", ALWAYS,
+                 "it always has work"),
+        at_least(f"busy share of its CPU{f' {cpu.number}' if cpu else ''}", cpu.busy if cpu else None, "share",
+                 SATURATED, SATURATED_SOURCE),
+        _slack(facts),
+        shown(f"{law.label}: busy itself", law.utilisation, "share"),
+        shown(f"{law.label}: CPU time a packet", law.demand_ns, "ns"),
+        shown(f"{law.label}: cap, with its CPU to itself", law.cap_pps, "packets/s"),
+    )  # fmt: skip
+
+
 def _slack(facts: Facts) -> Evidence:
     return at_most("busy share of the least busy CPU", facts.least_busy, "share", _SLACK,
                    "encryption has time left somewhere")  # fmt: skip
 
 
-def _alone(facts: Facts, law: Law) -> Finding:
+def _alone(facts: Facts, law: Law, evidence: tuple[Evidence, ...]) -> Finding:
     bound = bound_without(facts, law)
     cpu = _cpu_of(facts, law.object)
+    shares = "" if law.occupancy.value >= SATURATED else ", and waits for its CPU, which it has to share, the rest"
     return Finding(
         "S3", "serial-tx", DEFECT,
-        f"{law.label} is {units.share(law.occupancy.value)} occupied ({units.cores(law.busy_ce.value)} of its own): it"
-        f" sends one packet at a time and caps this peer at {units.rate(law.cap_pps.value if law.cap_pps else None)}.",
+        f"{law.label} is {units.share(law.occupancy.value)} occupied ({units.cores(law.busy_ce.value)} of its own)"
+        f"{shares}: it sends one packet at a time and caps this peer at"
+        f" {units.rate(law.cap_pps.value if law.cap_pps else None)}.",
         f"tx.send → {law.label} → {'its CPU' if cpu is None else f'CPU {cpu}'}",
-        _evidence(facts, law), lost(facts, law, bound), bound,
+        evidence, lost(facts, law, bound), bound,
         (
             Step("Spread the traffic over several tunnels: each peer has a transmit work of its own."),
+            *((Step("Keep crypto and other work off that CPU.", "sudo wgprof kmod load steered"),) if shares else ()),
             Step("Make sending cheaper: fewer netfilter and tc rules on the outer egress, larger packets."),
             Step("With many tunnels, do without this hand-off.", "sudo wgprof kmod load inline"),
         ),

@@ -6,10 +6,13 @@ from wgprof.analysis import units
 from wgprof.analysis.cores import OTHER_SOFTIRQ
 from wgprof.analysis.summary import Analysis, busy_words, limits_line, quality_line, speed_line
 from wgprof.rules.bounds import FULL_CPU
-from wgprof.rules.finding import CEILING, ELSEWHERE, NOT_DECIDABLE, Diagnosis, Finding
+from wgprof.rules.finding import AT_LEAST, CEILING, ELSEWHERE, NOT_DECIDABLE, NOT_FOUND, Diagnosis, Finding
+from wgprof.rules.rule import nearness
 
 #: A server less busy than this has room to spare.
 _NEAR = 0.8
+#: A rule whose farthest figure is this close to its threshold came near.
+_NEARLY = 0.8
 _KINDS = {CEILING: ", a healthy ceiling", ELSEWHERE: ""}
 
 
@@ -75,9 +78,16 @@ def _nothing(analysis: Analysis, diagnosis: Diagnosis) -> str:
 
 
 def _open(diagnosis: Diagnosis) -> str:
-    """Which rules could not be decided."""
+    """Which rule came nearest, if one came near, and which could not be decided."""
+    near = ""
+    nearest = max(diagnosis.of(NOT_FOUND), key=lambda outcome: nearness(outcome.evidence), default=None)
+    if nearest is not None and nearest.closest is not None and nearness(nearest.evidence) >= _NEARLY:
+        closest = nearest.closest
+        sign = "≥" if closest.relation == AT_LEAST else "≤"
+        was, wanted = (units.quantity(value, closest.unit) for value in (closest.value, closest.threshold))
+        near = f" Nearest: {nearest.id} {nearest.name}, but {closest.figure} was {was} ({sign} {wanted} wanted)."
     names = [f"{outcome.id} {outcome.name}" for outcome in diagnosis.of(NOT_DECIDABLE)]
-    return f" Could not be decided: {', '.join(names)}." if names else ""
+    return near + (f" Could not be decided: {', '.join(names)}." if names else "")
 
 
 def _parts(analysis: Analysis) -> str:
