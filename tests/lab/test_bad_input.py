@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Gateway
-from wgprof.analysis.summary import analyse, verdict
+from wgprof.analysis.summary import analyse
 from wgprof.lab.channel import CommandResult
 from wgprof.recording.finish import finish_part
 from wgprof.recording.reader import open_recording
+from wgprof.rules.finding import Diagnosis
+from wgprof.rules.verdict import verdict
 
 pytestmark = pytest.mark.lab
 
@@ -153,7 +155,7 @@ def test_a_kernel_without_kprobes_is_recorded_by_fentry_and_silence_is_said(gate
     kinds = set(recording.table("probes")["kind"])
     assert "fentry" in kinds and not kinds & {"kprobe", "kretprobe", "missing"}
     assert recording.manifest["complete"]
-    assert "Nothing flowed" in "\n".join(verdict(analyse(recording)))
+    assert "Nothing flowed" in "\n".join(verdict(analyse(recording), Diagnosis()))
 
 
 def test_a_disk_that_fills_up_keeps_what_was_recorded(gateway: Gateway, tmp_path: Path) -> None:

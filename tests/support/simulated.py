@@ -297,6 +297,9 @@ def _account(tables: dict[str, list[dict[str, object]]], workers: int, count: in
             tables["cpus"].append({"t_ns": t, "dt_ns": INTERVAL_NS, "cpu": cpu, **times})
 
 
+_COUNTERS = ("tx_packets", "rx_packets", "tx_bytes", "rx_bytes")
+
+
 def _identify(tables: dict[str, list[dict[str, object]]], peers: int) -> None:
     common = {"device": DEVICE, "name": "wg0", "netns": 4026531840, "threaded": -1}
     tables["objects"].append({**common, "object": DEVICE, "kind": "device"})
@@ -309,8 +312,9 @@ def _identify(tables: dict[str, list[dict[str, object]]], peers: int) -> None:
     for row in tables["stages"]:
         column = {"tx.send": "tx_packets", "rx.deliver": "rx_packets"}.get(str(row["stage"]))
         if column:
-            at = counted.setdefault(int(row["t_ns"]), {"tx_packets": 0, "rx_packets": 0})  # type: ignore[call-overload]
+            at = counted.setdefault(int(row["t_ns"]), dict.fromkeys(_COUNTERS, 0))  # type: ignore[call-overload]
             at[column] += int(row["packets"])  # type: ignore[call-overload]
+            at[column.replace("packets", "bytes")] += int(row["bytes"])  # type: ignore[call-overload]
     for t, packets in counted.items():
         tables["interfaces"].append({"t_ns": t, "dt_ns": INTERVAL_NS, "netns": 4026531840, "name": "wg0", **packets})
     probe = {"kind": "fentry", "runs": 1000, "run_ns": 300_000}
