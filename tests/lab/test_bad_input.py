@@ -23,7 +23,6 @@ KPROBES = ("/sys/bus/event_source/devices", "/sys/kernel/tracing", "/sys/kernel/
 #: A package that is called bcc, too; there is one in the Python package index.
 OTHER_BCC = "mkdir -p /run/other; echo '__version__ = 1' >/run/other/__init__.py"
 #: bcc as it was before it could attach fentry to a module.
-OLD_BCC = "echo '__version__ = \"0.26.0\"' >/run/version.py"
 EMPTY = "/run/empty"
 FEW_PINGS = 211
 
@@ -91,13 +90,6 @@ CASES = (
         "Install it: apt install python3-bpfcc",
         setup=OTHER_BCC,
         before=covered(("/run/other", f"{PACKAGES}/bcc")),
-    ),
-    Case(
-        "no-kprobes",
-        "this kernel has no kprobes and this bcc cannot use fentry on a module",
-        "Use a kernel with CONFIG_KPROBES=y, or bcc 0.28 or newer.",
-        setup=OLD_BCC,
-        before=covered(*((EMPTY, place) for place in KPROBES), ("/run/version.py", f"{PACKAGES}/bcc/version.py")),
     ),
     Case(
         "no-sudo",
