@@ -146,8 +146,18 @@ def test_a_replayed_packet_keeps_its_first_times() -> None:
 
 def test_waits_below_zero_are_zero() -> None:
     early = packet(((15.0, 15.002), (15.001, 15.101), (15.2, 15.201)), (True, True, True))
-    waited_ns, known = join_journeys(rows("journeys", early.events())).waits_ns(0)
-    assert (waited_ns[0], known[0]) == (0, True)
+    assert join_journeys(rows("journeys", early.events())).waits_ns(0, np.array([0])).tolist() == [0]
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(0, 9)), max_size=60))
+def test_journeys_are_found_by_direction_and_peer(events: list[tuple[int, int, int]]) -> None:
+    joined = join_journeys(rows("journeys", [{"point": p, "object": o, "nonce": n} for p, o, n in events]))
+    for direction in ("tx", "rx"):
+        mine = joined.of(direction)
+        assert sorted(joined.rows_of(direction)) == np.flatnonzero(mine).tolist()
+        assert joined.peers(direction) == np.unique(joined.object[mine]).tolist()
+        for peer in range(7):
+            assert joined.rows_of(direction, [peer]).tolist() == np.flatnonzero(mine & (joined.object == peer)).tolist()
 
 
 def test_a_journey_stands_for_the_packets_its_points_would_have_taken() -> None:
@@ -158,7 +168,7 @@ def test_a_journey_stands_for_the_packets_its_points_would_have_taken() -> None:
         for point, when in zip((1, 3), both, strict=True)
     ]
     joined = join_journeys(rows("journeys", events))
-    weights = sampled(4, 6, 16).weights(joined, 0, 2)
+    weights = sampled(4, 6, 16).weights(joined, 0, 2, np.arange(len(joined)))
     assert dict(zip(joined.nonce.tolist(), weights, strict=True)) == {0: 4, 12: 12, 24: 48, 48: 16}
 
 

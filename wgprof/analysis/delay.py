@@ -72,8 +72,8 @@ class Passage:
         self.uncertainty_ns = uncertainty_ns.max(axis=0) / (1 - MAX_DRIFT)
         self.decided = np.isfinite(self.uncertainty_ns)
         self.weights = np.lcm(
-            halves.sender.sampling.weights(sender, 0, 2)[halves.sent].astype(np.int64),
-            halves.receiver.sampling.weights(receiver, 0, 2)[halves.received].astype(np.int64),
+            halves.sender.sampling.weights(sender, 0, 2, halves.sent).astype(np.int64),
+            halves.receiver.sampling.weights(receiver, 0, 2, halves.received).astype(np.int64),
         ).astype(np.float64)
 
     def split(self, keep: BoolArray) -> Split:

@@ -13,7 +13,7 @@ import numpy as np
 
 from wgprof.analysis.journeys import Journeys
 from wgprof.analysis.spans import Spans
-from wgprof.analysis.tables import BoolArray, FloatArray, IntArray
+from wgprof.analysis.tables import FloatArray, IntArray
 from wgprof.analysis.window import Window
 
 _DECRYPT, _DELIVER = 1, 2
@@ -48,7 +48,7 @@ class CryptWait:
 
 def held_rows(journeys: Journeys, spans: Spans, window: Window) -> list[Held]:
     """For all peers together first, then every peer; empty when no packet was followed to its delivery."""
-    mine = np.flatnonzero(_complete(journeys, window))
+    mine = _complete(journeys, window)
     if not mine.size:
         return []
     # Journeys are sorted by session and nonce once; everything else is along that order.
@@ -62,9 +62,8 @@ def held_rows(journeys: Journeys, spans: Spans, window: Window) -> list[Held]:
 
 def crypt_waits(journeys: Journeys, window: Window) -> list[CryptWait]:
     """The wait for decryption and its length by CPU."""
-    mine = np.flatnonzero(_complete(journeys, window))
-    waits, _ = journeys.waits_ns(0)
-    cpu, waited = journeys.cpu[_DECRYPT, mine], waits[mine]
+    mine = _complete(journeys, window)
+    cpu, waited = journeys.cpu[_DECRYPT, mine], journeys.waits_ns(0, mine)
     length = journeys.end_ns[_DECRYPT, mine] - journeys.start_ns[_DECRYPT, mine]
     rows = []
     for number in np.unique(cpu):
@@ -75,10 +74,11 @@ def crypt_waits(journeys: Journeys, window: Window) -> list[CryptWait]:
     return rows
 
 
-def _complete(journeys: Journeys, window: Window) -> BoolArray:
-    begun = journeys.end_ns[0]
-    inside = (begun >= window.start_ns) & (begun < window.end_ns)
-    return np.asarray(journeys.of("rx") & journeys.seen.all(axis=0) & inside, dtype=bool)
+def _complete(journeys: Journeys, window: Window) -> IntArray:
+    rows = journeys.rows_of("rx")
+    begun = journeys.end_ns[0, rows]
+    complete = journeys.seen[:, rows].all(axis=0) & (begun >= window.start_ns) & (begun < window.end_ns)
+    return np.asarray(rows[complete], dtype=np.int64)
 
 
 class _Sorted:

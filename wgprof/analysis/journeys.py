@@ -7,7 +7,10 @@ twice with a key).  Everything is vectorised: ten million events take seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -43,14 +46,37 @@ class Journeys:
     def __len__(self) -> int:
         return int(self.direction.size)
 
-    def waits_ns(self, gap: int) -> tuple[IntArray, BoolArray]:
-        """The wait between stage `gap` and the next one, and where it is known.
+    def waits_ns(self, gap: int, rows: IntArray) -> IntArray:
+        """The wait of some journeys between stage `gap` and the next one, both of which they were seen at.
 
         The end of a stage is stamped after the packet became visible to the next CPU, so a short wait can come
         out below zero: it is then zero.
         """
-        known = self.seen[gap] & self.seen[gap + 1]
-        return np.where(known, np.maximum(self.start_ns[gap + 1] - self.end_ns[gap], 0), 0), known
+        waited: IntArray = np.maximum(self.start_ns[gap + 1, rows] - self.end_ns[gap, rows], 0)
+        return waited
+
+    def peers(self, direction: str) -> list[int]:
+        """The peers that journeys of a direction belong to, in order."""
+        number = DIRECTIONS.index(direction)
+        return [peer for way, peer in self._rows_by_peer if way == number]
+
+    def rows_of(self, direction: str, peers: Sequence[int] | None = None) -> IntArray:
+        """Positions of the journeys of a direction, of some peers or of all."""
+        number, found = DIRECTIONS.index(direction), self._rows_by_peer
+        wanted = self.peers(direction) if peers is None else peers
+        parts = [found[number, peer] for peer in wanted if (number, peer) in found]
+        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
+    @cached_property
+    def _rows_by_peer(self) -> dict[tuple[int, int], IntArray]:
+        """Sorted once, as every wait and queue of every peer asks."""
+        codes, keys = pd.factorize(self.object * 2 + self.direction, sort=True)
+        # Narrow integers are sorted in linear time.
+        narrow = codes.astype(np.uint16) if len(keys) <= np.iinfo(np.uint16).max else codes
+        order = np.argsort(narrow, kind="stable").astype(np.int64)
+        edges = np.searchsorted(codes[order], np.arange(len(keys) + 1))
+        named = [(int(key) % 2, int(key) // 2) for key in keys]
+        return {name: order[slice(*edge)] for name, edge in zip(named, pairwise(edges.tolist()), strict=True)}
 
     def of(self, direction: str) -> BoolArray:
         """Which journeys go in this direction."""
@@ -171,15 +197,15 @@ class Sampling:
         self._asked: Journeys | None = None
         self._every_at: dict[int, IntArray] = {}
 
-    def weights(self, journeys: Journeys, first: int, last: int) -> FloatArray:
-        """Packets that a journey seen at stages `first` and `last` stands for: the least common multiple of both Ns."""
+    def weights(self, journeys: Journeys, first: int, last: int, rows: IntArray) -> FloatArray:
+        """Packets that journeys seen at stages `first` and `last` stand for: the least common multiple of both Ns."""
         if not self._starts.size:
-            return np.ones(len(journeys))
+            return np.ones(rows.size)
         if self._asked is not journeys:
             self._asked, self._every_at = journeys, {}
         for stage in {first, last} - set(self._every_at):
             self._every_at[stage] = self._every[self._interval(journeys.end_ns[stage])]
-        return np.lcm(self._every_at[first], self._every_at[last]).astype(np.float64)
+        return np.lcm(self._every_at[first][rows], self._every_at[last][rows]).astype(np.float64)
 
     def changed_for(self, nonce: npt.NDArray[np.uint64], first_ns: IntArray, last_ns: IntArray) -> BoolArray:
         """Packets of which an N in force around their time would not have taken a sample."""

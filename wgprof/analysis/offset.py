@@ -181,6 +181,12 @@ class SameClock(Offset):
     def middle_ns(self, at_ns: IntArray) -> tuple[IntArray, FloatArray, BoolArray]:
         return np.zeros(at_ns.shape, dtype=np.int64), np.zeros(at_ns.shape), np.ones(at_ns.shape, dtype=bool)
 
+    def on_first_ns(self, second_ns: IntArray) -> IntArray:
+        return second_ns
+
+    def on_second_ns(self, first_ns: IntArray) -> IntArray:
+        return first_ns
+
 
 def estimate_offset(to_second: Crossings, to_first: Crossings) -> Offset:
     """Bound the offset by the packets of both directions, of which at least one must have some."""

@@ -16,7 +16,6 @@ from wgprof.analysis.tables import (
     LIMITS,
     PEER_QUEUES,
     RINGS,
-    BoolArray,
     FloatArray,
     IntArray,
     Tables,
@@ -75,10 +74,9 @@ def queue_rows(
             law = None
             if queue in _LEFT_AT:
                 mine, waited_ns = _journeys_of(queue, number, journeys, names, window)
-                weights = sampling.weights(journeys, 0, _LEFT_AT[queue])
-                waits = journeys.end_ns[0][mine], waited_ns[mine], weights[mine]
-                batches = _batches(met_here, seen_here, waits, window)
-                law = little(batches, int(np.count_nonzero(mine)))
+                weights = sampling.weights(journeys, 0, _LEFT_AT[queue], mine)
+                batches = _batches(met_here, seen_here, (journeys.end_ns[0, mine], waited_ns, weights), window)
+                law = little(batches, mine.size)
             counts = histograms.of(f"{queue}.depth", number)
             rows.append(replace(_row(queue, number, met_here, seen_here, counts), law=law))
     return rows
@@ -109,19 +107,20 @@ def _row(queue: str, number: int, met: pd.DataFrame, seen: pd.DataFrame, counts:
 
 def _journeys_of(
     queue: str, number: int, journeys: Journeys, names: Names, window: Window
-) -> tuple[BoolArray, FloatArray]:
+) -> tuple[IntArray, FloatArray]:
     """Which journeys passed this queue in the window, and each journey's time in it.
 
     On transmit what queues is a hand-off, represented by the journey of its first segment.
     """
     direction, left_at = direction_of(queue), _LEFT_AT[queue]
     owners = names.peers_of(number) if queue in RINGS.values() else [number]
-    mine = journeys.of(direction) & np.isin(journeys.object, np.asarray(owners, dtype=np.int64))
+    mine = journeys.rows_of(direction, owners)
     if direction == DIRECTIONS[0]:
-        mine &= journeys.head
-    queued_ns = journeys.end_ns[0]
-    mine &= journeys.seen[0] & journeys.seen[left_at] & (queued_ns >= window.start_ns) & (queued_ns < window.end_ns)
-    return mine, np.maximum(journeys.start_ns[left_at] - queued_ns, 0).astype(np.float64)
+        mine = mine[journeys.head[mine]]
+    queued_ns = journeys.end_ns[0, mine]
+    passed = journeys.seen[0, mine] & journeys.seen[left_at, mine]
+    mine = mine[passed & (queued_ns >= window.start_ns) & (queued_ns < window.end_ns)]
+    return mine, np.maximum(journeys.start_ns[left_at, mine] - journeys.end_ns[0, mine], 0).astype(np.float64)
 
 
 def _batches(

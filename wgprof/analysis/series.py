@@ -13,9 +13,11 @@ import pandas as pd
 
 from wgprof.analysis.cores import BUSY_COLUMNS, TRACKS
 from wgprof.analysis.estimate import Estimate, mean_of, ratio
+from wgprof.analysis.journeys import Sampling, join_journeys
 from wgprof.analysis.spans import Spans
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import DIRECTIONS, LIMITS, STAGES, FloatArray, Tables, only, within
+from wgprof.analysis.waits import wait_spans
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,14 @@ def series_of(analysis: Analysis, recording: Tables) -> list[Series]:
     spans, window = analysis.spans, analysis.window
     stages, executions = within(recording.table("stages"), window), within(recording.table("executions"), window)
     depths, arrivals = within(recording.table("depths"), window), within(recording.table("arrivals"), window)
+    journeys, sampling = join_journeys(recording.table("journeys")), Sampling(recording.table("intervals"))
+    waits = wait_spans(journeys, sampling, spans)
     rows = [
         *_throughput(stages, spans),
         *_cpus(recording.table("cpus"), stages, spans),
         *_stages(stages, spans),
         *_servers(stages, executions, spans),
-        *(Series("wait", name, "ns", above, below) for name, (above, below) in analysis.wait_spans.items()),
+        *(Series("wait", name, "ns", above, below) for name, (above, below) in waits.items()),
         *_queues(depths, arrivals, spans),
     ]
     return [row for row in rows if row.below.any()]

@@ -20,9 +20,9 @@ from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
 from wgprof.analysis.spans import Spans, spans_of
 from wgprof.analysis.stages import Stage, stage_rows
-from wgprof.analysis.tables import DIRECTIONS, LIMITS, STAGES, FloatArray, Tables
+from wgprof.analysis.tables import DIRECTIONS, LIMITS, STAGES, Tables
 from wgprof.analysis.variant import Variant, variant_of
-from wgprof.analysis.waits import Wait, wait_rows, wait_spans
+from wgprof.analysis.waits import Wait, wait_rows
 from wgprof.analysis.window import Window, active_window
 
 #: From this mean share on it is worth saying that the CPUs themselves are the nearest limit.
@@ -86,7 +86,6 @@ class Analysis:
     laws: Laws = field(default_factory=Laws)
     held: list[Held] = field(default_factory=list)
     crypt_waits: list[CryptWait] = field(default_factory=list)
-    wait_spans: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)  # for comparing recordings
 
     @property
     def failed(self) -> list[Check]:
@@ -133,10 +132,9 @@ def analyse(recording: Tables) -> Analysis:
     ends = ends_within(recording, journeys)
     spans = spans_of(recording, window)
     laws = laws_of(stages, executions, cpus, servers, cores, names, spans)
-    by_span = wait_spans(journeys, sampling, spans)
     held, by_cpu = held_rows(journeys, spans, window), crypt_waits(journeys, window)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, sampled, ends, spans, laws, held, by_cpu, by_span)
+    return Analysis(*parts, variant, sampled, ends, spans, laws, held, by_cpu)
 
 
 def _user_hz(manifest: dict[str, object]) -> int:

@@ -29,34 +29,41 @@ class Wait:
 def wait_rows(journeys: Journeys, sampling: Sampling, window: Window) -> list[Wait]:
     """All waits in order: for each first all peers together, then every peer."""
     rows = []
-    for direction_number, direction in enumerate(DIRECTIONS):
-        mine = journeys.direction == direction_number
-        for gap, wait in enumerate(WAITS[direction]):
-            waited_ns, known = journeys.waits_ns(gap)
-            weights = sampling.weights(journeys, gap, gap + 1)
-            queued_ns = journeys.end_ns[gap]
-            known = known & mine & (queued_ns >= window.start_ns) & (queued_ns < window.end_ns)
-            rows.append(_row(direction, wait, None, waited_ns[known], weights[known]))
-            for number in np.unique(journeys.object[known]):
-                of_peer = known & (journeys.object == number)
-                rows.append(_row(direction, wait, int(number), waited_ns[of_peer], weights[of_peer]))
+    for direction in DIRECTIONS:
+        for gap in range(len(WAITS[direction])):
+            rows.append(_of(journeys, sampling, window, direction, gap, None))
+            of_peers = [_of(journeys, sampling, window, direction, gap, p) for p in journeys.peers(direction)]
+            rows += [row for row in of_peers if row.journeys]
     return rows
 
 
 def wait_spans(journeys: Journeys, sampling: Sampling, spans: Spans) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Each wait of all peers by span: the weighted sum of what packets waited, and their weighted number."""
     found = {}
-    for direction_number, direction in enumerate(DIRECTIONS):
-        mine = journeys.direction == direction_number
+    for direction in DIRECTIONS:
         for gap, wait in enumerate(WAITS[direction]):
-            waited_ns, known = journeys.waits_ns(gap)
-            span = spans.at(journeys.end_ns[gap])
-            known = known & mine & (span >= 0)
-            weights, places = sampling.weights(journeys, gap, gap + 1)[known], span[known]
-            sums = np.bincount(places, weights=waited_ns[known] * weights, minlength=len(spans))
-            counts = np.bincount(places, weights=weights, minlength=len(spans))
+            mine = _known(journeys, direction, gap, None)
+            span = spans.at(journeys.end_ns[gap, mine])
+            mine, span = mine[span >= 0], span[span >= 0]
+            weights = sampling.weights(journeys, gap, gap + 1, mine)
+            sums = np.bincount(span, weights=journeys.waits_ns(gap, mine) * weights, minlength=len(spans))
+            counts = np.bincount(span, weights=weights, minlength=len(spans))
             found[wait] = sums.astype(np.float64), counts.astype(np.float64)
     return found
+
+
+def _known(journeys: Journeys, direction: str, gap: int, peer: int | None) -> IntArray:
+    """The journeys of which a wait is known."""
+    rows = journeys.rows_of(direction, None if peer is None else [peer])
+    return np.asarray(rows[journeys.seen[gap, rows] & journeys.seen[gap + 1, rows]], dtype=np.int64)
+
+
+def _of(journeys: Journeys, sampling: Sampling, window: Window, direction: str, gap: int, peer: int | None) -> Wait:
+    mine = _known(journeys, direction, gap, peer)
+    queued_ns = journeys.end_ns[gap, mine]
+    mine = mine[(queued_ns >= window.start_ns) & (queued_ns < window.end_ns)]
+    weights = sampling.weights(journeys, gap, gap + 1, mine)
+    return _row(direction, WAITS[direction][gap], peer, journeys.waits_ns(gap, mine), weights)
 
 
 def _row(direction: str, wait: str, number: int | None, values: IntArray, weight: FloatArray) -> Wait:

@@ -32,8 +32,9 @@ _GROUPS = {
 
 def lines(comparison: Comparison, names: tuple[str, str]) -> list[str]:
     """Three lines: throughput, findings, figures; before them what makes the two hardly comparable."""
-    found = [warning for side in (comparison.first, comparison.second) if (warning := side.analysis.variant.warning)]
-    for name, side in zip(names, (comparison.first, comparison.second), strict=True):
+    sides = tuple(zip(names, (comparison.first, comparison.second), strict=True))
+    found = [f"{name}: {warning}" for name, side in sides if (warning := side.analysis.variant.warning)]
+    for name, side in sides:
         if side.analysis.window is None:
             found.append(f"{name}: nothing flowed, so there is nothing to compare.")
         elif side.analysis.failed:
