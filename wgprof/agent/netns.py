@@ -16,6 +16,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Tuple
 
+from wgprof.agent.files import read_whole
+
 _NAMED = "/run/netns"
 _CLONE_NEWNET = 0x40000000
 _RTM_GETLINK = 18
@@ -185,7 +187,7 @@ class Counters:
         rows: List[List[object]] = []
         for namespace, fd in self._files.items():
             try:
-                text = os.pread(fd, 1 << 20, 0).decode("utf-8", "replace")
+                text = read_whole(fd).decode("utf-8", "replace")
             except OSError:
                 continue
             names = self._names[namespace]
