@@ -122,7 +122,7 @@ def _peers(interface: str) -> int:
     return len(done.stdout.split()) if done.returncode == 0 else -1
 
 
-def _attributes(data: bytes) -> Iterator[Tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[Tuple[int, bytes]]:
     position = 0
     while position + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, position)
@@ -152,13 +152,13 @@ def _links() -> Iterator[Tuple[str, int, int, str]]:
 def _link(message: bytes) -> Tuple[str, int, int, str]:
     ifindex = struct.unpack_from("=i", message, 4)[0]
     name, mtu, kind = "", 0, ""
-    for attribute, value in _attributes(message[16:]):
+    for attribute, value in attributes(message[16:]):
         if attribute == _IFLA_IFNAME:
             name = value.rstrip(b"\0").decode("utf-8", "replace")
         elif attribute == _IFLA_MTU:
             mtu = struct.unpack("=I", value)[0]
         elif attribute == _IFLA_LINKINFO:
-            for inner, text in _attributes(value):
+            for inner, text in attributes(value):
                 if inner == _IFLA_INFO_KIND:
                     kind = text.rstrip(b"\0").decode("ascii", "replace")
     return name, ifindex, mtu, kind

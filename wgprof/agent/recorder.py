@@ -17,6 +17,7 @@ from wgprof.agent.drain import Drain
 from wgprof.agent.frames import PROTOCOL_VERSION, Kind
 from wgprof.agent.layout import BUCKETS, CELL_KINDS, COUNTERS, EVENT_STRIDE, KINDS
 from wgprof.agent.loader import RING_BYTES, Probes
+from wgprof.agent.outer import Outer
 from wgprof.agent.perf import Control, PerfWindow
 from wgprof.agent.runtime import Meter
 from wgprof.agent.sampling import Sampler
@@ -63,10 +64,10 @@ class Recorder:
             if found != expected:
                 raise AssertionError(f"map {name} has values of {found} bytes, the agent expects {expected}")
 
-    def run(self, interfaces: List[netns.Interface], hello: Dict[str, Any]) -> None:
+    def run(self, interfaces: List[netns.Interface], hello: Dict[str, Any], outer: Outer) -> None:
         """Records until the time is up, stdin closes, or a signal asks to stop."""
         self._interfaces = interfaces
-        self._counters = netns.Counters(interfaces)
+        self._counters = netns.Counters([*interfaces, *outer.interfaces])
         for stopper in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(stopper, self._on_signal)
         interval_ns = int(self._request.get("interval_ms", 100)) * 1_000_000
@@ -79,13 +80,14 @@ class Recorder:
         start = time.monotonic_ns()
         hello.update(start_ns=start, start_unix_ns=time.time_ns(), sample_every=self._sampler.every)
         self._stream.json(Kind.HELLO, hello)
-        self._tick(0)
+        self._tick(0, outer.read(start, last=True))
         end = start + int(float(self._request["duration_s"]) * 1e9)
         number = 1
         while self._stop is None:
             due = min(start + number * interval_ns, end)
             self._wait(due)
-            self._tick(max(0, time.monotonic_ns() - due))
+            late = max(0, time.monotonic_ns() - due)
+            self._tick(late, outer.read(time.monotonic_ns(), last=due == end or self._stop is not None))
             if time.monotonic_ns() >= end and self._stop is None:
                 self._stop = "duration"
             number = max(number + 1, (time.monotonic_ns() - start) // interval_ns + 1)
@@ -120,7 +122,7 @@ class Recorder:
                 if order.get("stop"):
                     self._stop = "stopped"
 
-    def _tick(self, late_ns: int) -> None:
+    def _tick(self, late_ns: int, outer: Dict[str, List[List[int]]]) -> None:
         now = time.monotonic_ns()
         news = [self._named(item) for item in self._objects.news()]
         for item in news:
@@ -141,6 +143,7 @@ class Recorder:
             "objects": news,
             "losses": self._states.losses(),
             "event_bytes": self._stream.event_bytes,
+            **outer,
         }
         self._drain.empty()
         self._stream.tick(head, cells)
@@ -254,7 +257,7 @@ def describe_layout() -> Dict[str, Any]:
     }
 
 
-def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface]) -> Dict[str, Any]:
+def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface], outer: Outer) -> Dict[str, Any]:
     """The HELLO frame, but for the times."""
     attached = [
         {"point": a.point, "symbol": a.symbol, "kind": a.kind, "error": "", "affects": a.affects}
@@ -283,6 +286,8 @@ def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface]) -> Dict[s
             {**describe_interface(interface), "mode": modes.get(interface.namespace, {}).get(interface.name, "")}
             for interface in interfaces
         ],
+        "outer": outer.described,
+        "outer_notes": outer.notes,
     }
 
 
