@@ -22,6 +22,7 @@ from wgprof.recording.schema import BY_NAME
 
 INTERVAL_NS = 100_000_000
 START_NS = 5_000_000_000_000
+_MOVED = ("tx_packets", "rx_packets", "tx_bytes", "rx_bytes")
 DEVICE = 1
 FIRST_PEER = 2
 
@@ -309,8 +310,9 @@ def _identify(tables: dict[str, list[dict[str, object]]], peers: int) -> None:
     for row in tables["stages"]:
         column = {"tx.send": "tx_packets", "rx.deliver": "rx_packets"}.get(str(row["stage"]))
         if column:
-            at = counted.setdefault(int(row["t_ns"]), {"tx_packets": 0, "rx_packets": 0})  # type: ignore[call-overload]
+            at = counted.setdefault(int(row["t_ns"]), dict.fromkeys(_MOVED, 0))  # type: ignore[call-overload]
             at[column] += int(row["packets"])  # type: ignore[call-overload]
+            at[column.replace("packets", "bytes")] += int(row["bytes"])  # type: ignore[call-overload]
     for t, packets in counted.items():
         tables["interfaces"].append({"t_ns": t, "dt_ns": INTERVAL_NS, "netns": 4026531840, "name": "wg0", **packets})
     probe = {"kind": "fentry", "runs": 1000, "run_ns": 300_000}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from wgprof.analysis import checks as quality
 from wgprof.analysis import units
-from wgprof.analysis.checks import Check, Overhead
-from wgprof.analysis.conservation import Conservation
+from wgprof.analysis.checks import Check, Evidence, Overhead
 from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
+from wgprof.analysis.ledger import Ledger, ledger_of
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
@@ -71,6 +71,7 @@ class Analysis:
     checks: list[Check]
     lab: bool
     variant: Variant
+    ledger: Ledger
     sampled: Sampled | None  # by perf, if it was asked for
     ends: Ends | None = None  # both ends of tunnels, if it has them
 
@@ -91,9 +92,9 @@ def analyse(recording: Tables) -> Analysis:
     variant, sampled = variant_of(manifest), sampled_of(recording)
     window = active_window(intervals, stages)
     if window is None:
-        overhead = quality.overhead_of(recording, 0)
-        checks = quality.loss_checks(recording, []) + quality.overhead_checks(overhead)
-        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, sampled)
+        overhead, ledger = quality.overhead_of(recording, 0), ledger_of(recording, names, [])
+        checks = quality.idle_panel(recording, names, ledger, overhead)
+        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, ledger, sampled)
 
     histograms = recording.table("histograms")
     journeys = join_journeys(recording.table("journeys"))
@@ -105,25 +106,13 @@ def analyse(recording: Tables) -> Analysis:
     queues = queue_rows(recording, journeys, sampling, names, window)
     headline = _headline(stage_list, cores, servers)
     overhead = quality.overhead_of(recording, sum(t.packets for t in headline.throughput) / window.recorded_s)
-    conservation = Conservation(recording, names, variant.is_inline)
-    checks = [
-        *quality.conservation_checks(conservation.balances(), conservation.against_interfaces()),
-        *quality.little_checks(queues, names, has_queues=not variant.is_inline),
-        *quality.busy_checks(cpus, stages, executions, _user_hz(manifest)),
-        *quality.loss_checks(recording, counts),
-        *quality.lab_checks(manifest, cpus, window.recorded_s),
-        *quality.overhead_checks(overhead),
-    ]
+    ledger, inline = ledger_of(recording, names, counts), variant.is_inline
+    evidence = Evidence(names, window, journeys, counts, queues, ledger, overhead, headline.busy_ce, inline)
+    checks = quality.panel(recording, evidence)
     waits = wait_rows(journeys, sampling, window)
     ends = ends_within(recording, journeys)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, sampled, ends)
-
-
-def _user_hz(manifest: dict[str, object]) -> int:
-    machine = manifest.get("machine")
-    value = machine.get("user_hz") if isinstance(machine, dict) else None
-    return value if isinstance(value, int) and value > 0 else 100
+    return Analysis(*parts, variant, ledger, sampled, ends)
 
 
 def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> Headline:
