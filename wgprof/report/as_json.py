@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from wgprof.analysis.checks import MEANINGS
 from wgprof.analysis.summary import Analysis, verdict
 
 VERSION = 1
@@ -33,10 +34,22 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
             part: [_plain(row) for row in getattr(analysis, part)]
             for part in ("stages", "waits", "queues", "servers", "cores", "journeys", "checks")
         },
+        "meanings": dict(MEANINGS),
+        "ledger": _ledger(analysis),
         "ends": _plain(analysis.ends),
         "overhead": _plain(analysis.overhead),
         "sampled": _plain(analysis.sampled),
         "manifest": _plain(manifest),
+    }
+
+
+def _ledger(analysis: Analysis) -> dict[str, Any]:
+    """Losses by cause; `silent` where no counter of the kernel has them."""
+    ledger = analysis.ledger
+    return {
+        "losses": [{**_plain(loss), "silent": loss.silent, "meaning": loss.meaning} for loss in ledger.losses],
+        "recorder": [_plain(loss) for loss in ledger.recorder],
+        "outer_known": ledger.outer_known,
     }
 
 

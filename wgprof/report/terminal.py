@@ -16,7 +16,7 @@ from wgprof.analysis import checks
 from wgprof.analysis.names import clean
 from wgprof.analysis.summary import Analysis, verdict
 from wgprof.analysis.tables import Tables
-from wgprof.report import ends, sheets
+from wgprof.report import ends, losses, sheets
 from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
 
@@ -41,7 +41,8 @@ def print_analysis(analysis: Analysis, recording: Tables, console: Console | Non
         for line in ends.lines(analysis.ends):
             console.print(Text(line), soft_wrap=True)
         _print_sheets(ends.ends_sheets(analysis.ends), console)
-    _print_sheets([sheets.quality_sheet(analysis), sheets.log_sheet(recording)], console)
+    quality = [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)]
+    _print_sheets([*quality, sheets.log_sheet(recording)], console)
 
 
 def _print_sheets(tables: Sequence[Sheet], console: Console) -> None:

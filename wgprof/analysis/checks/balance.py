@@ -10,7 +10,10 @@ from wgprof.analysis.conservation import Balance, Refusals
 from wgprof.analysis.little import BOUND, LEAST_DEPTH
 from wgprof.analysis.names import Names
 from wgprof.analysis.queues import Queue
+from wgprof.analysis.tables import PEER_QUEUES, RINGS, STAGES
 
+#: Stages and queues, which a failed balance between them taints.
+_PLACES = frozenset((*(stage for way in STAGES.values() for stage in way), *PEER_QUEUES.values(), *RINGS.values()))
 #: An inferred number of refusals may be off by this share, and by two.
 _REFUSALS_SLACK = 0.05
 _REFUSALS_LEAST = 2
@@ -32,7 +35,8 @@ def _balance_check(name: str, balance: Balance, taints: tuple[str, ...]) -> Chec
         detail += f" ({balance.note})"
     verdict = OK if balance.holds else FAIL
     bound = balance.may_exceed if balance.difference >= 0 else -balance.may_lack
-    return Check(name, balance.subject, balance.difference, bound, "packets", verdict, detail, taints)
+    places = tuple(word for word in balance.relation.split() if word in _PLACES)
+    return Check(name, balance.subject, balance.difference, bound, "packets", verdict, detail, (*taints, *places))
 
 
 def refusal_checks(refusals: Sequence[Refusals]) -> list[Check]:
@@ -66,7 +70,8 @@ def little_checks(queues: Sequence[Queue], names: Names, has_queues: bool = True
         if law.reason:
             detail += f"; {law.reason}"
         value = None if law.residual is None else abs(law.residual)
-        rows.append(Check("Little's law", subject, value, BOUND, "share", law.verdict, detail, ("waits", "depths")))
+        taints = ("waits", "depths", queue.queue)
+        rows.append(Check("Little's law", subject, value, BOUND, "share", law.verdict, detail, taints))
     if rows or not has_queues:
         return rows
     return [
