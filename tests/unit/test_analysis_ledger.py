@@ -92,6 +92,20 @@ def test_staged_overflow_and_what_the_outer_path_refused_share_a_counter_and_are
     assert both["staged-overflow", "tx"] == (5, False)
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(dropped=st.integers(0, 10_000), unsent=st.integers(-50, 10_000))
+def test_what_was_dropped_on_transmit_is_divided_and_neither_doubled_nor_forgotten(
+    good: InMemory, dropped: int, unsent: int
+) -> None:
+    """`unsent` below zero: handshake messages are in tx_packets and in no stage."""
+    counters = {"netns": NETNS, "name": "wg0", "tx_dropped": dropped, "tx_packets": max(-unsent, 0)}
+    sent = {"stage": "tx.send", "object": PEER, "packets": max(unsent, 0)}
+    found = ledger(with_rows(with_rows(good, "interfaces", counters), "stages", sent))
+    parts = rows(found)
+    assert found.total("tunnel", silent=False) == found.total("tunnel") == dropped
+    assert parts.get(("outer-refused", "tx"), (0, False))[0] == min(max(unsent, 0), dropped)
+
+
 def test_the_outer_path_and_the_sockets_are_scopes_of_their_own(good: InMemory) -> None:
     recording = with_rows(good, "softnet", {"cpu": 0, "processed": 10}, {"cpu": 1, "dropped": 30, "flow_limit": 5})
     counters = {"rx_dropped": 31, "tx_errors": 2}

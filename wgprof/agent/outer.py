@@ -44,9 +44,7 @@ class Outer:
     def _describe(self) -> None:
         by_namespace: Dict[Namespace, Dict[int, List[str]]] = {}
         for tunnel in self._tunnels:
-            label = tunnel.interface.name
-            if tunnel.interface.namespace.name:
-                label += "@" + tunnel.interface.namespace.name
+            label = _label(tunnel.interface.name, tunnel.interface.namespace)
             indexes = outgoing_indexes(tunnel.namespace, tunnel.endpoints, tunnel.mark)
             if not tunnel.endpoints:
                 self.notes.append(f"{label}: no peer has an endpoint yet")
@@ -62,7 +60,7 @@ class Outer:
                 self.notes.append(f"the interfaces of {place} cannot be looked into: {error.strerror or error}")
                 continue
             for row in found:
-                self.notes += [f"{row['name']}: {note}" for note in row.pop("notes")]
+                self.notes += [f"{_label(row['name'], namespace)}: {note}" for note in row.pop("notes")]
                 self.described.append({"netns": namespace.inode, "netns_name": namespace.name, **row})
                 self.interfaces.append(Interface(namespace, row["name"], row["ifindex"], row["mtu"], -1))
 
@@ -73,6 +71,10 @@ class Outer:
             self._looked_ns = now_ns
             values.update(udp=self._sockets.udp(), sockets=self._sockets.sockets())
         return values
+
+
+def _label(interface: str, namespace: Namespace) -> str:
+    return f"{interface}@{namespace.name}" if namespace.name else interface
 
 
 def describe(carried: Dict[int, List[str]]) -> List[Dict[str, Any]]:

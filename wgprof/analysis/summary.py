@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wgprof.analysis import checks as quality
 from wgprof.analysis import units
@@ -12,6 +12,7 @@ from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.ledger import Ledger, ledger_of
 from wgprof.analysis.names import Names, names_of
+from wgprof.analysis.outer import OuterPath, outer_path
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
@@ -74,6 +75,7 @@ class Analysis:
     ledger: Ledger
     sampled: Sampled | None  # by perf, if it was asked for
     ends: Ends | None = None  # both ends of tunnels, if it has them
+    outer: OuterPath = field(default_factory=OuterPath)
 
     @property
     def failed(self) -> list[Check]:
@@ -112,7 +114,7 @@ def analyse(recording: Tables) -> Analysis:
     waits = wait_rows(journeys, sampling, window)
     ends = ends_within(recording, journeys)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, ledger, sampled, ends)
+    return Analysis(*parts, variant, ledger, sampled, ends, outer_path(recording, window))
 
 
 def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> Headline:

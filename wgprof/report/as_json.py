@@ -36,6 +36,7 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
         },
         "meanings": dict(MEANINGS),
         "ledger": _ledger(analysis),
+        "outer": _plain(analysis.outer),
         "ends": _plain(analysis.ends),
         "overhead": _plain(analysis.overhead),
         "sampled": _plain(analysis.sampled),

@@ -28,7 +28,7 @@ from wgprof.analysis.summary import DIRECTION_NAMES, Analysis, answer
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
-from wgprof.report import ends, losses, sheets
+from wgprof.report import ends, losses, outer, sheets
 from wgprof.resources import resource_dir
 from wgprof.views import cores, packet_time, pipeline, queues
 
@@ -96,7 +96,7 @@ def _sheets(recording: Tables, analysis: Analysis) -> dict[str, list[sheets.Shee
         "pipeline": sheets.pipeline_sheets(analysis),
         "servers": [sheets.servers_sheet(analysis)],
         "queues": [sheets.queues_sheet(analysis)],
-        "cores": [sheets.cores_sheet(analysis)],
+        "cores": [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis)],
         "ends": ends.ends_sheets(analysis.ends) if analysis.ends is not None else [],
         "quality": [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)],
         "log": [sheets.log_sheet(recording, ("info", "warning", "error"))],

@@ -16,7 +16,7 @@ from wgprof.analysis import checks
 from wgprof.analysis.names import clean
 from wgprof.analysis.summary import Analysis, verdict
 from wgprof.analysis.tables import Tables
-from wgprof.report import ends, losses, sheets
+from wgprof.report import ends, losses, outer, sheets
 from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
 
@@ -35,7 +35,8 @@ def print_analysis(analysis: Analysis, recording: Tables, console: Console | Non
     for line in sheets.notes(analysis):
         console.print(Text(line, style="yellow"), soft_wrap=True)
     evidence = [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), sheets.queues_sheet(analysis)]
-    _print_sheets([*evidence, sheets.cores_sheet(analysis), *sampled_sheets(analysis)], console)
+    evidence += [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis), *sampled_sheets(analysis)]
+    _print_sheets(evidence, console)
     if analysis.ends is not None:
         console.print()
         for line in ends.lines(analysis.ends):
