@@ -19,6 +19,7 @@ NETNS = 4026531840
 OUTER = {"netns": NETNS, "netns_name": "left", "name": "eth0"}
 WHEN = {"t_ns": START_NS, "dt_ns": INTERVAL_NS}
 PEER = FIRST_PEER
+REPLAYED = {"stage": "rx.deliver", "object": PEER}
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,8 @@ def test_the_outer_path_and_the_sockets_are_scopes_of_their_own(good: InMemory) 
     assert found.total("socket") == 20
     assert found.total("tunnel") == 0
     assert {loss.subject for loss in found.losses if loss.scope == "socket"} == {"left", "UDP port 51820 in left"}
+    recording.manifest = {**good.manifest, "outer": [{**OUTER, "netns_name": ""}]}
+    assert "the agent's namespace" in {loss.subject for loss in ledger(recording).losses}
 
 
 def test_an_interface_of_the_same_name_elsewhere_is_not_the_outer_one(good: InMemory) -> None:
@@ -159,6 +162,23 @@ def test_the_recorders_own_losses_are_kept_apart(good: InMemory) -> None:
         ("lost-journey", "rx", 2),
     ]
     assert [row[1] for row in ledger_sheet(analyse(recording)).rows] == ["ring-full", "missed-run"]
+
+
+@pytest.mark.parametrize(("replayed", "own", "verdict"), [(0, 2, "fail"), (1, 1, "fail"), (2, 0, "unknown")])
+def test_a_journey_that_a_poll_dropped_as_replayed_is_not_the_recorders(
+    good: InMemory, replayed: int, own: int, verdict: str
+) -> None:
+    """No probe sees a replay: its journey just ends; the poll's own count tells it from a lost event."""
+    journeys = good.table("journeys")
+    delivered = journeys.index[journeys["point"] == 6]
+    cut = InMemory({**good.tables, "journeys": journeys.drop(index=delivered[[15, 20]])}, good.manifest)
+    # Its edges are far away.
+    intervals = [{"t_ns": START_NS + n * INTERVAL_NS, "dt_ns": INTERVAL_NS, "sample_every": 4} for n in range(-30, 60)]
+    cut = with_rows(cut.with_table("intervals", intervals), "stages", {**REPLAYED, "failed": replayed})
+    analysis = analyse(cut)
+    assert sum(loss.count for loss in analysis.ledger.recorder) == own
+    (check,) = (c for c in analysis.checks if (c.name, c.subject) == ("journeys", "rx"))
+    assert (check.value, check.verdict) == (2, verdict)
 
 
 def test_every_cause_says_what_happened() -> None:

@@ -88,6 +88,11 @@ class Ledger:
     recorder: tuple[RecorderLoss, ...]
     outer_known: bool
 
+    @property
+    def undelivered(self) -> int:
+        """Packets that were decrypted and that a poll then dropped: replays."""
+        return sum(loss.packets for loss in self.losses if loss.cause == "not-delivered")
+
     def total(self, scope: str, silent: bool | None = None) -> int:
         """Packets lost in a scope, each once; only the silent, or only the told ones, if so asked."""
         chosen = (loss for loss in self.losses if loss.scope == scope and not loss.among)
@@ -98,8 +103,11 @@ def ledger_of(recording: Tables, names: Names, counts: list[JourneyCounts]) -> L
     """Collect the losses; rows without any are left out."""
     books = _Books(recording, names)
     losses = [*books.tunnels(), *books.outer(), *books.sockets()]
+    undelivered = sum(loss.packets for loss in losses if loss.cause == "not-delivered" and loss.packets > 0)
     return Ledger(
-        tuple(loss for loss in losses if loss.packets > 0), tuple(_recorder(recording, counts)), books.outer_known
+        tuple(loss for loss in losses if loss.packets > 0),
+        tuple(_recorder(recording, counts, undelivered)),
+        books.outer_known,
     )
 
 
@@ -201,18 +209,24 @@ class _Books:
             yield Loss("socket", "wireguard-socket", place, "rx", drops, "drops in /proc/net/udp", "udp-errors")
 
     def _place(self, netns: int) -> str:
-        names = {inode: name for (inode, _), name in self._outer.items() if name}
+        names = {inode: name or "the agent's namespace" for (inode, _), name in self._outer.items()}
         return clean(names.get(netns, "")) or f"netns {netns}"
 
 
-def _recorder(recording: Tables, counts: list[JourneyCounts]) -> Iterator[RecorderLoss]:
+def _recorder(recording: Tables, counts: list[JourneyCounts], undelivered: int) -> Iterator[RecorderLoss]:
     for row in _positive(recording.table("losses"), "count").to_dict("records"):
         yield RecorderLoss(clean(row["cause"]), clean(row["where"]), int(row["count"]))
     for row in _positive(recording.table("probes"), "misses").to_dict("records"):
         yield RecorderLoss("missed-run", clean(row["point"]), int(row["misses"]))
     for ended in counts:
-        if ended.lost:
-            yield RecorderLoss("lost-journey", ended.direction, ended.lost)
+        lost = unexplained(ended, undelivered)
+        if lost:
+            yield RecorderLoss("lost-journey", ended.direction, lost)
+
+
+def unexplained(ended: JourneyCounts, undelivered: int) -> int:
+    """Journeys that lost a step, but for as many as polls dropped packets after decryption: no probe sees a replay."""
+    return max(ended.lost - undelivered, 0) if ended.direction == "rx" else ended.lost
 
 
 def _positive(frame: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from wgprof.analysis.checks.check import FAIL, OK, UNKNOWN, Check
 from wgprof.analysis.journeys import JourneyCounts
-from wgprof.analysis.ledger import Ledger
+from wgprof.analysis.ledger import Ledger, unexplained
 from wgprof.analysis.names import clean
 from wgprof.analysis.tables import Tables, ints
 
@@ -36,7 +36,7 @@ def ledger_checks(ledger: Ledger) -> list[Check]:
     return rows
 
 
-def loss_checks(recording: Tables, counts: Sequence[JourneyCounts]) -> list[Check]:
+def loss_checks(recording: Tables, counts: Sequence[JourneyCounts], ledger: Ledger) -> list[Check]:
     """Every kind of loss: events, returns, probe runs, whole probes, journeys without an end, the file's end."""
     rows = []
     for row in only_positive(recording.table("losses"), "count").to_dict("records"):
@@ -49,7 +49,10 @@ def loss_checks(recording: Tables, counts: Sequence[JourneyCounts]) -> list[Chec
     for ended in counts:
         detail = f"{ended.journeys:,} sampled, {ended.complete:,} complete, {ended.failed:,} dropped by WireGuard"
         detail += f", {ended.cut:,} cut by an edge or a change of the sampling, {ended.lost:,} lost"
-        verdict = FAIL if ended.lost else OK if ended.complete else UNKNOWN
+        lost = unexplained(ended, ledger.undelivered)
+        if lost < ended.lost:
+            detail += f", of which {ended.lost - lost:,} may be packets that a poll dropped as replayed"
+        verdict = FAIL if lost else OK if ended.complete and not ended.lost else UNKNOWN
         rows.append(Check("journeys", ended.direction, ended.lost, 0, "journeys", verdict, detail, ("waits",)))
     if not recording.manifest.get("complete", True):
         reason = clean(recording.manifest.get("end_reason", "")) or "unknown"

@@ -54,7 +54,7 @@ def panel(recording: Tables, evidence: Evidence) -> list[Check]:
         *depth_clock_checks(recording.table("depths"), _asked(manifest, "depth_hz")),
         *window_checks(steadiness, window),
         *ledger_checks(evidence.ledger),
-        *loss_checks(recording, evidence.counts),
+        *loss_checks(recording, evidence.counts, evidence.ledger),
         *lab_checks(manifest, cpus, window.recorded_s),
         *overhead_checks(evidence.overhead, evidence.busy_ce),
     ]
@@ -69,7 +69,7 @@ def idle_panel(recording: Tables, names: Names, ledger: Ledger, overhead: Overhe
     return [
         *idle_checks(moved),
         *ledger_checks(ledger),
-        *loss_checks(recording, []),
+        *loss_checks(recording, [], ledger),
         *overhead_checks(overhead, busy_ce=0),
     ]
 
