@@ -219,6 +219,12 @@ def test_time_the_kernel_did_not_account_for_fails(good: InMemory) -> None:
     assert of(good, "CPU account").verdict == "ok"
 
 
+def test_a_lab_that_does_not_say_what_the_host_gave_is_left_open(good: InMemory) -> None:
+    lab = InMemory(good.tables, {**good.manifest, "target": {"kind": "lab"}, "results": {}})
+    assert of(lab, "emulation").verdict == "unknown"
+    assert not [check for check in analyse(good).checks if check.name == "emulation"]
+
+
 @pytest.mark.parametrize(("probes", "verdict"), [(0.1, "ok"), (0.4, "unknown"), (None, None)])
 def test_measuring_that_is_a_large_part_of_the_work_leaves_utilisation_open(
     probes: float | None, verdict: str | None

@@ -163,11 +163,14 @@ def lab_checks(manifest: dict[str, Any], cpus: pd.DataFrame, seconds: float) -> 
     The guest cannot see that its CPUs waited for a host core; the host can see what it gave them.
     """
     target, results = manifest.get("target"), manifest.get("results")
-    if not isinstance(target, dict) or target.get("kind") != "lab" or not isinstance(results, dict) or seconds <= 0:
+    if not isinstance(target, dict) or target.get("kind") != "lab" or seconds <= 0:
         return []
-    vcpus, host_cores, given_s = (_number(results.get(key)) for key in ("vcpus", "host_cores", "host_cpu_s"))
+    said = results if isinstance(results, dict) else {}
+    vcpus, host_cores, given_s = (_number(said.get(key)) for key in ("vcpus", "host_cores", "host_cpu_s"))
+    taints = ("utilisation", "caps")
     if vcpus is None or host_cores is None:
-        return []
+        detail = "the lab did not say what the host gave"
+        return [Check("emulation", "lab", None, _LEAST_GIVEN, "share", UNKNOWN, detail, taints)]
     busy_s = sum(total(cpus, column) for column in BUSY_COLUMNS) / 1e9
     detail = f"{busy_s / seconds:.2f} of {vcpus:.0f} emulated CPUs busy, {host_cores:.0f} host cores"
     share = min(host_cores * seconds, given_s if given_s is not None else busy_s) / busy_s if busy_s > 0 else 1.0
@@ -176,7 +179,7 @@ def lab_checks(manifest: dict[str, Any], cpus: pd.DataFrame, seconds: float) -> 
     verdict = OK if share >= _LEAST_GIVEN else FAIL
     if verdict == FAIL:
         detail += ": time the host took away looks like busy time"
-    return [Check("emulation", "lab", share, _LEAST_GIVEN, "share", verdict, detail, ("utilisation", "caps"))]
+    return [Check("emulation", "lab", share, _LEAST_GIVEN, "share", verdict, detail, taints)]
 
 
 def _number(value: object) -> float | None:
