@@ -101,6 +101,16 @@ def test_one_packet_miscounted_behind_a_refusing_ring_is_found(good: InMemory, s
     assert all(stage in balance.relation for balance in found)
 
 
+@pytest.mark.parametrize(("stage", "blamed"), [("tx.encrypt", True), ("tx.send", False), ("rx.decrypt", True)])
+def test_a_stage_is_blamed_alone_when_the_balance_around_it_holds(good: InMemory, stage: str, blamed: bool) -> None:
+    """What its neighbours counted is then beyond doubt, and so are the rates."""
+    recording = changed(good, "stages", ({"stage": stage, "object": PEERS[0]}, {"packets": -4}))
+    failed = [check for check in analyse(recording).failed if check.name == "conservation"]
+    assert {abs(check.value or 0) for check in failed} == {4}
+    assert [check.taints == ("service times", stage) for check in failed] == [blamed] * len(failed)
+    assert len(failed) == (2 if blamed else 1)
+
+
 def sent(good: InMemory, *, inferred: int, missing: int) -> InMemory:
     """More packets are put on the first peer's tx-queue, and `missing` of them are never encrypted nor sent."""
     more = {"packets": missing, "outside": missing, "handoffs": missing}

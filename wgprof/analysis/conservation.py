@@ -30,7 +30,10 @@ from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, Table
 
 @dataclass(frozen=True)
 class Balance:
-    """One comparison.  Holds when `-may_lack` <= entered - left <= `may_exceed`."""
+    """One comparison.  Holds when `-may_lack` <= entered - left <= `may_exceed`.
+
+    `blames` is the stage whose own count must be wrong if it does not hold, because the balance around it does.
+    """
 
     subject: str
     relation: str
@@ -39,6 +42,7 @@ class Balance:
     may_lack: int
     may_exceed: int
     note: str = ""
+    blames: str = ""
 
     @property
     def difference(self) -> int:
@@ -208,9 +212,11 @@ class Conservation:
         crypted, left = s.crypted + s.crypt_failed, s.done + s.done_failed
         if not ring_refused:
             # rx_poll also takes what could not be decrypted, and drops it; the transmit work never shows what it drops.
-            handed_on = s.crypted if direction == "tx" else crypted
-            rows.append(Balance(label, f"{queue} − {crypt}", s.accepted, crypted, begin, end))
-            rows.append(Balance(label, f"{crypt} − {last}", handed_on, left, begin, end))
+            handed_on, never_sent = (s.crypted, s.crypt_failed) if direction == "tx" else (crypted, 0)
+            around = Balance(label, f"{queue} − {last}", s.accepted, left + never_sent, begin, end)
+            blames = crypt if around.holds else ""
+            rows.append(Balance(label, f"{queue} − {crypt}", s.accepted, crypted, begin, end, blames=blames))
+            rows.append(Balance(label, f"{crypt} − {last}", handed_on, left, begin, end, blames=blames))
         elif direction == "tx":
             rows.append(Balance(label, f"{crypt} − {last}", s.crypted, left, begin, end))
         else:

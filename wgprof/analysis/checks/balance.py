@@ -35,6 +35,12 @@ def _balance_check(name: str, balance: Balance, taints: tuple[str, ...]) -> Chec
         detail += f" ({balance.note})"
     verdict = OK if balance.holds else FAIL
     bound = balance.may_exceed if balance.difference >= 0 else -balance.may_lack
+    if balance.blames and verdict == FAIL:
+        # What came in went out: only what this one stage counted is in doubt.
+        detail += f"; around {balance.blames} it balances, so that stage was miscounted"
+        return Check(
+            name, balance.subject, balance.difference, bound, "packets", FAIL, detail, ("service times", balance.blames)
+        )
     places = tuple(word for word in balance.relation.split() if word in _PLACES)
     return Check(name, balance.subject, balance.difference, bound, "packets", verdict, detail, (*taints, *places))
 
