@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -31,28 +32,34 @@ DISTRIBUTION = "distribution"
 MODULES = (DISTRIBUTION, *variant_names())
 NAPI = ("softirq", "threaded")
 TUNNELS = (1, 4)
-#: A recording that takes longer than this and its own length hangs; another lab may be waited for meanwhile.
-PATIENCE_S = 1800.0
+#: How long to wait for another lab on this machine, unless WGPROF_LAB_WAIT says otherwise, and for a recording after.
+LAB_WAIT_S = "7200"
+PATIENCE_S = 900.0
+IN_USE = "the lab is in use"
 
 
 def _say(line: str) -> None:
     click.echo(f"{time.strftime('%H:%M:%S')} {line}", err=True)
 
 
-def record(case: Case, seconds: float, folder: Path) -> Row:
-    """One recording with `wgprof record`; whatever goes wrong is the row's."""
+def record(case: Case, seconds: float, folder: Path) -> Row | None:
+    """One recording with `wgprof record`; what goes wrong is the row's, but that the lab was in use all the time."""
     path, began = folder / f"{case.name}.wgprof", time.monotonic()
+    path.unlink(missing_ok=True)
+    environment = {"WGPROF_LAB_WAIT": LAB_WAIT_S, **os.environ}
+    limit = seconds + PATIENCE_S + float(environment["WGPROF_LAB_WAIT"])
     words = ["record", "--target", "lab", "--duration", f"{seconds:g}", "--output", str(path), *case.options()]
     try:
         done = subprocess.run(
-            [WGPROF, *words], check=False, capture_output=True, text=True, timeout=seconds + PATIENCE_S
+            [WGPROF, *words], check=False, capture_output=True, text=True, timeout=limit, env=environment
         )
     except subprocess.TimeoutExpired:
         return Row(case, error="it did not end")
     (folder / f"{case.name}.log").write_text(done.stdout + done.stderr)
     if not path.exists():
-        lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        return Row(case, error=(lines[-1].removeprefix("error: ") if lines else f"exit code {done.returncode}")[:200])
+        lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+        why = lines[-1] if lines else f"exit code {done.returncode}"
+        return None if why.startswith(IN_USE) else Row(case, error=why[:200])
     _say(f"{case.name}: recorded in {time.monotonic() - began:.0f} s")
     return examined(case, path)
 
@@ -72,7 +79,8 @@ class Results:
     folder: Path
 
     def has(self, case: Case) -> bool:
-        return (self.folder / f"{case.name}.json").exists()
+        """Whether there is a recording of it: what went wrong may go right the next time."""
+        return any(row.case == case and not row.error for row in self.rows())
 
     def put(self, row: Row) -> None:
         (self.folder / f"{row.case.name}.json").write_text(json.dumps(asdict(row), indent=1))
@@ -113,6 +121,9 @@ def main(
         time.sleep(2 * POLL_S)  # whoever waits for the lab gets it first
         _say(case.name)
         row = record(case, seconds, results)
+        if row is None:
+            _say(f"{case.name}: no result, {IN_USE}")
+            continue
         _say(f"{case.name}: {row.summary}")
         kept.put(row)
     rows = kept.rows()

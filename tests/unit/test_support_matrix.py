@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from tests.lab import support
 from tests.lab.support import MODULES, NAPI, TUNNELS, Results, cases
 from tests.lab.support_row import Case, Row, Verdicts, examined
 from tests.lab.support_text import document
@@ -78,6 +80,8 @@ def test_results_survive_the_disk_and_come_in_the_order_of_the_kernels(tmp_path:
     assert Row.from_json(json.loads(json.dumps(asdict(GOOD)))) == GOOD
     assert results.has(CASE)
     assert not results.has(Case("6.12", "inline", 4, False))
+    results.put(Row(CASE, error="the lab's machine did not boot"))
+    assert not results.has(CASE), "it is tried again"
 
 
 def test_every_combination_is_a_case_of_its_own_and_a_user_could_record_it() -> None:
@@ -86,6 +90,25 @@ def test_every_combination_is_a_case_of_its_own_and_a_user_could_record_it() -> 
     options = {case.name: " ".join(case.options()) for case in every}
     assert options["6.1-distribution-4-threaded"] == "--kernel 6.1 --tunnels 4 --threaded"
     assert options["7.2-inline-1-softirq"] == "--kernel 7.2 --tunnels 1 --no-threaded --module inline"
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("error: the lab is in use by process 7 (somebody)\n  Wait for it.", None),
+        ("lab: booting\nerror: the lab's machine did not boot\n  Try again.", "the lab's machine did not boot"),
+        ("", "exit code 3"),
+    ],
+)
+def test_a_lab_that_was_in_use_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, error: str | None
+) -> None:
+    program = tmp_path / "wgprof"
+    program.write_text(f"#!{sys.executable}\nimport sys\nsys.stderr.write({said!r})\nsys.exit(3)\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(support, "WGPROF", program)
+    row = support.record(CASE, 1, tmp_path)
+    assert (row and row.error) == error
 
 
 @pytest.fixture(scope="module")
