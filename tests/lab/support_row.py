@@ -78,7 +78,8 @@ class Row:
     def good(self) -> bool:
         """Whether the recording is there and agrees with itself."""
         decided = (self.conservation, self.interfaces, self.little)
-        return not self.error and not any(v.failed for v in decided) and not self.recorder_losses
+        missed = bool(self.recorder_losses) or bool(self.journeys.get("lost"))
+        return not self.error and not missed and not any(v.failed for v in decided)
 
     @property
     def summary(self) -> str:
