@@ -147,11 +147,9 @@ def depth_clock_checks(depths: pd.DataFrame, asked_hz: object) -> list[Check]:
         worst = max(worst or (0.0, ""), (shift, str(queue)))
     if worst is None:
         return []
-    detail = f"looked {most_hz:.0f} times a second at most"
-    if isinstance(asked_hz, int) and asked_hz > 0 and most_hz > 0:
-        turns = max(round(asked_hz / most_hz), 1)
-        detail += f", {units.share(min(most_hz * turns / asked_hz, 1.0))} of what was asked"
-        detail += f", one queue in {turns} at a time" if turns > 1 else ""
+    detail = f"looked at a queue {most_hz:.0f} times a second at most"
+    if isinstance(asked_hz, int) and asked_hz > 0:
+        detail += f" (the clock's {asked_hz}; many peers take turns)"
     detail += f"; missed looks change a mean depth ({worst[1]}) by {units.share(worst[0])}"
     verdict = OK if worst[0] <= _MOST_SHIFT else FAIL
     return [Check("depth clock", "all queues", worst[0], _MOST_SHIFT, "share", verdict, detail, ("depths",))]
