@@ -59,6 +59,7 @@ kmod-leaks: setup
 bench: setup
 	@$(BIN)/python -m bench.drain
 	@$(BIN)/python -m bench.overhead
+	@$(BIN)/python -m bench.analysis
 
 example: setup
 	@$(BIN)/wgprof record --target lab --duration 12 --output reports/example.wgprof.new

@@ -1,7 +1,7 @@
 """How many journey events a second reach a file: `python -m bench.drain`, on this machine's own kernel.
 
 A producer on one core emits journey events with the probes' own code; on another core they are drained
-into a file, in turn by the agent's code (bulk, frames with checksums) and by a Python function that bcc
+into a file, in turn by the agent's code (bulk, frames) and by a Python function that bcc
 calls for each event.  First at the rate asked for, which must not lose any, then as fast as the producer
 can.  Every event of the agent's file is then read back and counted.  Needs two cores, root and bcc.
 """

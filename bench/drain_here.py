@@ -17,9 +17,10 @@ root, request = sys.argv[1], json.loads(sys.argv[2])
 sys.path.insert(0, root)
 
 from wgprof.agent.drain import Drain
+from wgprof.agent.instructions import MEMORY, complete, memory_flags
 from wgprof.agent.kernel import possible_cpus, read_text
 from wgprof.agent.layout import EVENT_STRIDE
-from wgprof.agent.loader import RING_BYTES, RING_PAGES, joined
+from wgprof.agent.loader import RING_BYTES, RING_PAGES, code_of, joined, map_fd
 from wgprof.agent.maps import Ring, States
 from wgprof.agent.stream import Stream
 
@@ -27,7 +28,7 @@ PROBES = os.path.join(root, "probes")
 #: A journey of one peer; its nonce is the number of the event, so that the file shows what is missing.
 PRODUCER = """
 BPF_ARRAY(bench_number, u64, 1);
-RAW_TRACEPOINT_PROBE(sys_enter)
+int producer(void *ctx)
 {
 	u32 zero = 0, cpu = bpf_get_smp_processor_id();
 	u64 *number = bench_number.lookup(&zero);
@@ -53,15 +54,20 @@ RAW_TRACEPOINT_PROBE(sys_enter)
 
 
 def compile_producer(pid):
-    """The probes' own maps and `emit`, and a program that uses them; attached by bcc itself."""
+    """The probes' own maps and `emit`, and a program that uses them, attached."""
     os.environ["BCC_KERNEL_SOURCE"] = PROBES
     from bcc import BPF
 
     seen = set()
     text = "".join(joined(PROBES, name, seen) for name in ("access.h", "state.h"))
     flags = [f"-I{PROBES}", f"-DRING_PAGES={RING_PAGES}", "-DSLOTS=1", f"-DCPUS={possible_cpus()}"]
-    flags += [f"-DPRODUCER_PID={pid}", f"-DPER_CALL={request['per_call']}"]
-    return BPF(text=(text + PRODUCER).encode(), cflags=flags)
+    flags += [f"-DPRODUCER_PID={pid}", f"-DPER_CALL={request['per_call']}", *memory_flags()]
+    bpf = BPF(text=(text + PRODUCER).encode(), cflags=flags)
+    maps = {MEMORY[name]: map_fd(bpf, name) for name in ("control", "states", "objects")}
+    complete(code_of(bpf, b"producer"), 0, maps)
+    bpf.load_func(b"producer", BPF.RAW_TRACEPOINT)
+    bpf.attach_raw_tracepoint(tp=b"sys_enter", fn_name=b"producer")
+    return bpf
 
 
 def produce(start, cpu):
@@ -80,10 +86,8 @@ def produce(start, cpu):
 
 def drain_with_wgprof(bpf, out, over):
     """The agent's own loop between two ticks.  Yields when it is ready, then how many events it wrote."""
-    from bcc.libbcc import lib
-
     stream = Stream(out, compress=False)
-    drain = Drain(Ring(lib.bpf_table_fd(bpf.module, b"events"), RING_BYTES), stream)
+    drain = Drain(Ring(map_fd(bpf, "events"), RING_BYTES), stream)
     yield
     while not over():
         select.select([], [], [], drain.nap_s(sample_every=1))
@@ -147,7 +151,7 @@ def run(producer, drain_cpu):
     from bcc.libbcc import lib
 
     state_bytes = lib.bpf_table_leaf_size(bpf.module, b"states")
-    states = States(lib.bpf_table_fd(bpf.module, b"states"), possible_cpus(), state_bytes)
+    states = States(map_fd(bpf, "states"), state_bytes, possible_cpus())
     out = os.open(request["path"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.sched_setaffinity(0, {drain_cpu})
     drain = HOW[request["how"]](bpf, out, producer.over)

@@ -35,7 +35,7 @@ INLINE u32 peer_queue_depth(u64 queue)
 
 INLINE void look_at(u32 slot, u32 cpu)
 {
-	struct object *object = objects.lookup(&slot);
+	struct object *object = object_at(slot);
 	struct block *block = block_of(slot, cpu);
 
 	if (!object || !block)
@@ -64,11 +64,9 @@ INLINE void look_at(u32 slot, u32 cpu)
 INLINE int on_clock(void)
 {
 	u32 cpu = bpf_get_smp_processor_id();
-	u32 zero = 0, i, slot;
-	struct control *c = control.lookup(&zero);
+	u32 i, slot;
+	struct control *c = the_control();
 
-	if (!c)
-		return 0;
 	slot = c->clock_cursor;
 	for (i = 0; i < CLOCK_BATCH && i < c->top_slot; i++) {
 		slot = slot < c->top_slot ? slot + 1 : 1;

@@ -55,6 +55,9 @@ struct inline_state {
 	struct pending pending[PENDING];
 };
 
+/* Cells of all devices and CPUs that can be known. */
+#define CELL_NAPIS 16384
+
 /* A cell's NAPI: whose it is, and when it was scheduled, 0 once polled. */
 struct cell_napi {
 	u64 scheduled_ns;
@@ -62,7 +65,7 @@ struct cell_napi {
 };
 
 BPF_TABLE("array", u32, struct inline_state, inline_states, CPUS);
-BPF_TABLE("hash", u64, struct cell_napi, cell_napis, WORK_ITEMS);
+BPF_TABLE("hash", u64, struct cell_napi, cell_napis, CELL_NAPIS);
 
 INLINE struct inline_state *this_inline(u32 cpu)
 {
@@ -147,7 +150,7 @@ INLINE int inline_crypt_begins(u32 cpu, u64 skb, u64 keypair, bool encrypt, bool
 {
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
-	struct wire_header header = {};
+	struct wire_header header;
 	struct inline_way *way;
 	u64 peer, now;
 
@@ -162,10 +165,10 @@ INLINE int inline_crypt_begins(u32 cpu, u64 skb, u64 keypair, bool encrypt, bool
 	}
 	way->bytes = load32(skb, OFF_SKB_LEN, typed);
 	if (encrypt) {
-		way->nonce = read64(skb + OFF_SKB_CB);
+		way->nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
 		way->key = load32(keypair, OFF_KEYPAIR_REMOTE_INDEX, typed);
 	} else {
-		bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
+		header = read_header(skb, typed);
 		way->nonce = header.nonce;
 		way->key = header.key;
 	}
@@ -368,7 +371,7 @@ INLINE int cell_scheduled(u32 cpu, u64 napi)
 	if (!inlined || !inlined->rx.open)
 		return 0;
 	slot = inlined->rx.slot;
-	object = objects.lookup(&slot);
+	object = object_at(slot);
 	if (!object)
 		return 0;
 	facts.device_slot = object->device_slot;

@@ -17,6 +17,8 @@
 #define SUB_BUCKET_BITS 3
 #define SUB_BUCKETS (1 << SUB_BUCKET_BITS)
 #define DURATION_SHIFT 2
+/* Values from 1 << BUCKETS_REACH on are in the last bucket. */
+#define BUCKETS_REACH (BUCKETS / SUB_BUCKETS - 1 + SUB_BUCKET_BITS)
 
 /* Work of no known peer. */
 #define SLOT_NONE 0
@@ -87,7 +89,8 @@ struct object {
 	u64 device;		/* address of the wg_device */
 	u64 netns;		/* inode number */
 	u64 first_seen_ns;
-	u64 napi_scheduled_ns;	/* peer: when its NAPI was last scheduled, 0 once polled */
+	u64 napi_scheduled_ns;	/* peer: since when its NAPI is to be polled, 0 once it is */
+	u64 work_queued_ns;	/* peer: when its transmit work was last queued, 0 once it runs */
 	u32 kind;
 	u32 device_slot;
 	u32 ifindex;

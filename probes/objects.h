@@ -17,7 +17,11 @@
 /* Ids that can be remembered, those of peers nobody asked for among them. */
 #define KNOWN_IDS 16384
 
-BPF_ARRAY(slot_cache, u64, CACHE);		/* id << 16 | slot */
+struct slot_cache {
+	u64 entry[CACHE];		/* id << 16 | slot */
+};
+
+BPF_ARRAY(slot_cache, struct slot_cache, 1);
 BPF_TABLE("hash", u64, u32, slot_by_id, KNOWN_IDS);
 BPF_TABLE("hash", u32, u64, owner_of_slot, SLOTS);
 
@@ -26,17 +30,17 @@ BPF_TABLE("hash", u32, u64, owner_of_slot, SLOTS);
 
 INLINE u32 slot_of(u64 id)
 {
-	u32 index = id & (CACHE - 1);
-	u64 *cached = slot_cache.lookup(&index);
+	/* Peers' numbers are small; devices' addresses differ in their higher bits alone. */
+	u64 *cached = &memory_of(MEMORY_SLOT_CACHE, struct slot_cache)->entry[(id ^ id >> 12) & (CACHE - 1)];
+	u64 entry = *cached;
 	u32 *slot;
 
-	if (cached && *cached >> CACHE_SLOT_BITS == id)
-		return *cached & 0xffff;
+	if (entry >> CACHE_SLOT_BITS == id)
+		return entry & 0xffff;
 	slot = slot_by_id.lookup(&id);
 	if (!slot)
 		return SLOT_NONE;
-	if (cached)
-		*cached = id << CACHE_SLOT_BITS | *slot;
+	*cached = id << CACHE_SLOT_BITS | *slot;
 	return *slot;
 }
 
@@ -51,11 +55,9 @@ INLINE u32 slot_of_peer(u64 peer, bool typed)
  */
 INLINE u32 claim_slot(u64 id)
 {
-	u32 zero = 0, slot, i, top;
-	struct control *c = control.lookup(&zero);
+	u32 slot, i, top;
+	struct control *c = the_control();
 
-	if (!c)
-		return SLOT_NONE;
 	top = c->top_slot;
 	for (i = 0; i < CLAIM_TRIES; i++) {
 		slot = top + 1 + i;
@@ -77,11 +79,11 @@ INLINE u32 claim_slot(u64 id)
 
 INLINE bool is_wanted(struct object *object)
 {
-	u32 zero = 0, i;
-	struct control *c = control.lookup(&zero);
+	u32 i;
+	struct control *c = the_control();
 	u64 *name = (u64 *)object->name;
 
-	if (!c || !c->filter_names)
+	if (!c->filter_names)
 		return true;
 #pragma unroll
 	for (i = 0; i < 8; i++) {
@@ -102,7 +104,7 @@ INLINE u32 meet_device(u64 device)
 	if (slot != SLOT_NONE)
 		return slot;
 	slot = claim_slot(device_id(device));
-	object = objects.lookup(&slot);
+	object = object_at(slot);
 	if (!slot || !object)
 		return SLOT_NONE;
 	netdev = read64(device + OFF_DEVICE_DEV);
@@ -126,7 +128,7 @@ INLINE u32 meet_peer(u64 peer, u64 id)
 	struct object *object, *owner;
 	u32 slot;
 
-	owner = objects.lookup(&device_slot);
+	owner = object_at(device_slot);
 	/* Another CPU may be just about to describe the device: the next packet tries again. */
 	if (!device_slot || !owner || owner->kind != OBJECT_DEVICE)
 		return SLOT_NONE;
@@ -136,7 +138,7 @@ INLINE u32 meet_peer(u64 peer, u64 id)
 		return slot;
 	}
 	slot = claim_slot(id);
-	object = objects.lookup(&slot);
+	object = object_at(slot);
 	if (!slot || !object)
 		return SLOT_NONE;
 	bpf_probe_read_kernel(object->public_key, KEY_SIZE, (void *)(peer + OFF_PEER_PUBLIC_KEY));

@@ -15,6 +15,8 @@
 /* A ring frees its slots in batches, so it can be full this much earlier; then it is looked at closely. */
 #define RING_NEARLY_FULL (QUEUE_LIMIT - 128)
 /* A hand-off holds at most what was staged: 128 skbs, each of at most 64 KiB cut into segments. */
+#define SEGMENTS_IN_HANDOFF 8192
+/* Of those, one in seven or more is sampled as a rule. */
 #define SAMPLED_IN_HANDOFF 64
 
 /* Head of a data packet on the wire; little endian, as are the machines this runs on. */
@@ -25,23 +27,24 @@ struct wire_header {
 };
 
 /* The start of skb->cb while WireGuard owns the packet: struct packet_cb of queueing.h. */
-struct packet_mark {
-	u64 nonce;
-	u64 keypair;
-};
+#define PACKET_NONCE 0
+#define PACKET_KEYPAIR 8
 
-INLINE void read_mark(struct packet_mark *mark, u64 skb)
+INLINE struct wire_header read_header(u64 skb, bool typed)
 {
-	bpf_probe_read_kernel(mark, sizeof(*mark), (void *)(skb + OFF_SKB_CB));
+	struct pair pair = read_pair(load64(skb, OFF_SKB_DATA, typed));
+	struct wire_header header = { .type = pair.first & 0xff, .key = pair.first >> 32, .nonce = pair.second };
+
+	return header;
 }
 
 /* Packets the worker that runs on this CPU has moved. */
-INLINE void count_moved(struct cpu_state *state, u32 packets)
+INLINE void count_moved(struct cpu_state *state, u32 cpu, u32 packets)
 {
-	u32 index = state->running;
+	struct worker *worker = running_worker(state, cpu);
 
-	if (index)
-		state->workers[(index - 1) & (WORKERS - 1)].packets += packets;
+	if (worker)
+		worker->packets += packets;
 }
 
 INLINE bool ring_slot_taken(u64 ring, u32 slot)
@@ -82,36 +85,27 @@ INLINE void count_refusal(struct cell *cell, u32 packets)
 	cell->counter[A_REFUSED_PACKETS] += packets;
 }
 
-/*
- * wg_prev_queue_enqueue(queue, skb), for both directions: a transmit hand-off is a list of
- * segments with consecutive nonces, a receive hand-off one packet.
- */
-INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
+/* What is put on a peer's queue, and by whom, but for the number of segments; NULL if it is not a peer's. */
+INLINE struct handoff *describe_handoff(struct cpu_state *state, u64 queue, u64 skb, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
-	struct cpu_state *state = this_state(cpu);
-	struct packet_mark mark = {};
-	struct wire_header header = {};
+	u64 keypair = load64(skb, OFF_SKB_CB + PACKET_KEYPAIR, typed);
+	u64 peer = read64(keypair + OFF_KEYPAIR_PEER);
+	u64 id = read64(peer + OFF_PEER_INTERNAL_ID);
+	struct wire_header header;
 	struct handoff *handoff;
 	struct object *object;
-	u64 peer, id;
-	u32 slot, depth;
 	bool transmit;
+	u32 slot;
 
-	if (!state)
-		return 0;
-	read_mark(&mark, skb);
-	peer = read64(mark.keypair + OFF_KEYPAIR_PEER);
-	id = read64(peer + OFF_PEER_INTERNAL_ID);
 	transmit = queue == peer + OFF_PEER_TX_QUEUE;
 	if (!transmit && queue != peer + OFF_PEER_RX_QUEUE)
-		return 0;
+		return NULL;
 	slot = slot_of(id);
 	if (slot == SLOT_NONE)
 		slot = meet_peer(peer, id);
 	if (slot == SLOT_NONE)
 		state->losses[LOSS_SLOTS]++;
-	object = objects.lookup(&slot);
+	object = object_at(slot);
 	handoff = transmit ? &state->tx : &state->rx;
 	handoff->skb = skb;
 	handoff->queue = queue;
@@ -119,18 +113,37 @@ INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 	handoff->slot = slot;
 	handoff->device_slot = object ? object->device_slot : SLOT_IGNORED;
 	if (transmit) {
-		/* The list's head still stands on the caller's stack and knows its length. */
-		handoff->packets = read32(load64(skb, OFF_SKB_PREV, typed) + OFF_LIST_QLEN);
-		handoff->nonce = mark.nonce;
-		handoff->key = read32(mark.keypair + OFF_KEYPAIR_REMOTE_INDEX);
+		handoff->nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+		handoff->key = read32(keypair + OFF_KEYPAIR_REMOTE_INDEX);
 		state->xmit_slot = slot;
-		state->xmit_packets += handoff->packets;
 	} else {
-		bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
+		header = read_header(skb, typed);
 		handoff->packets = 1;
 		handoff->nonce = header.nonce;
 		handoff->key = header.key;
 		state->receive_slot = slot;
+	}
+	return handoff;
+}
+
+/*
+ * wg_prev_queue_enqueue(queue, skb), for both directions: a transmit hand-off is a list of
+ * segments with consecutive nonces, a receive hand-off one packet.  Only what cannot see the
+ * arguments when the function returns, a kretprobe, needs this.
+ */
+INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct cpu_state *state = this_state(cpu);
+	struct handoff *handoff;
+
+	if (!state)
+		return 0;
+	handoff = describe_handoff(state, queue, skb, typed);
+	if (handoff && state->handing_off == HANDING_TX) {
+		/* The list's head still stands on the caller's stack and knows its length. */
+		handoff->packets = read32(load64(skb, OFF_SKB_PREV, typed) + OFF_LIST_QLEN);
+		state->xmit_packets += handoff->packets;
 	}
 	return 0;
 }
@@ -142,11 +155,10 @@ struct sampled {
 
 INLINE void find_sampled(struct sampled *sampled, const struct handoff *handoff)
 {
-	u32 zero = 0;
-	struct control *c = control.lookup(&zero);
+	struct control *c = the_control();
 
 	sampled->at = 0;
-	if (!c || !c->sample_every)
+	if (!c->sample_every)
 		return;
 	sampled->every = c->sample_every;
 	sampled->end = handoff->nonce + handoff->packets;
@@ -208,7 +220,7 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 		flags = EVENT_FAILED;
 		goto out;
 	}
-	object = objects.lookup(&handoff->slot);
+	object = object_at(handoff->slot);
 	device_block = block_of(handoff->device_slot, cpu);
 	if (!object || !device_block || handoff->slot == SLOT_NONE)
 		goto out;
@@ -225,23 +237,35 @@ out:
 	return 0;
 }
 
-/* fexit knows which skb it is about. */
-INLINE int on_enqueued(u64 skb, u64 ret, bool typed)
+/*
+ * The return as fexit sees it, arguments included.  The segments are still linked, since nobody takes
+ * a packet off that is not encrypted; the first is not to its list's head any more.
+ */
+INLINE int on_enqueued(u64 queue, u64 skb, u64 ret, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
+	struct handoff *handoff;
+	u32 i;
 
 	if (!state)
 		return 0;
-	if (state->tx.skb == skb)
-		return finish_handoff(state, cpu, &state->tx, true, (u8)ret, typed);
-	if (state->rx.skb == skb)
+	handoff = describe_handoff(state, queue, skb, typed);
+	if (!handoff)
+		return 0;
+	if (state->handing_off == HANDING_RX)
 		return finish_handoff(state, cpu, &state->rx, false, (u8)ret, typed);
-	state->losses[LOSS_UNMATCHED]++;
-	return 0;
+	/* Counted in the map's memory: the verifier then need not follow every count. */
+	state->tx.packets = 0;
+	for (i = 0; i < SEGMENTS_IN_HANDOFF && skb; i++) {
+		state->tx.packets++;
+		skb = load64(skb, OFF_SKB_NEXT, typed);
+	}
+	state->xmit_packets += state->tx.packets;
+	return finish_handoff(state, cpu, &state->tx, true, (u8)ret, typed);
 }
 
-/* A kretprobe does not: it takes the hand-off begun last on this CPU. */
+/* A kretprobe sees none: it takes the hand-off begun last on this CPU. */
 INLINE int on_enqueued_last(u64 ret, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();

@@ -51,8 +51,22 @@ INLINE int on_receive_done(u64 ret, bool typed)
 	return 0;
 }
 
+/*
+ * A packet is decrypted: wg_queue_enqueue_per_peer_rx is about to schedule its peer's NAPI, and does so
+ * unless that is scheduled already.  Seen here it costs no probe of its own.
+ */
+INLINE void poll_wanted(u32 slot, struct block *block, u64 now)
+{
+	struct object *object = object_at(slot);
+
+	if (!object || slot == SLOT_NONE || object->napi_scheduled_ns)
+		return;
+	object->napi_scheduled_ns = now;
+	block->cell[RX_NAPI].counter[X_WAKEUPS]++;
+}
+
 /* wg_packet_rx_poll(napi, budget): softirq or NAPI thread, softirqs off either way. */
-INLINE int on_poll(u64 napi, bool typed)
+INLINE int on_poll(u64 napi, u64 budget, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
@@ -67,7 +81,8 @@ INLINE int on_poll(u64 napi, bool typed)
 	state->poll_slot = slot;
 	state->poll_delay = 0;
 	state->poll_delivered = 0;
-	object = objects.lookup(&slot);
+	state->poll_budget = budget;
+	object = object_at(slot);
 	if (object && slot) {
 		scheduled = object->napi_scheduled_ns;
 		object->napi_scheduled_ns = 0;
@@ -93,7 +108,7 @@ INLINE void finish_delivery(struct cpu_state *state, u32 cpu, struct block *bloc
 	cell->counter[S_BYTES] += state->deliver_bytes;
 	count_service(cell, own, on_top);
 	state->poll_delivered++;
-	if (is_sampled(state->deliver_nonce)) {
+	if (state->deliver_sampled) {
 		struct step step = {
 			.end = now, .nonce = state->deliver_nonce, .service = now - start,
 			.key = state->deliver_key, .slot = state->poll_slot, .point = POINT_DELIVER,
@@ -111,7 +126,6 @@ INLINE int on_deliver(u64 endpoint, u64 skb, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct packet_mark mark = {};
 	struct block *block;
 	u64 now;
 
@@ -125,11 +139,10 @@ INLINE int on_deliver(u64 endpoint, u64 skb, bool typed)
 	now = now_ns();
 	if (state->deliver.start)
 		finish_delivery(state, cpu, block, now);
-	read_mark(&mark, skb);
-	state->deliver_nonce = mark.nonce;
-	state->deliver_key = 0;
-	if (is_sampled(mark.nonce))
-		state->deliver_key = read32(mark.keypair + OFF_KEYPAIR_INDEX);
+	state->deliver_nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+	state->deliver_sampled = is_sampled(state->deliver_nonce);
+	if (state->deliver_sampled)
+		state->deliver_key = read32(load64(skb, OFF_SKB_CB + PACKET_KEYPAIR, typed) + OFF_KEYPAIR_INDEX);
 	state->deliver_bytes = load32(skb, OFF_SKB_LEN, typed);
 	frame_open(state, &state->deliver, now);
 	return 0;
@@ -140,6 +153,7 @@ INLINE int on_poll_done(u64 ret, bool typed)
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
 	u32 done = ret;
+	struct object *object;
 	struct block *block;
 	struct cell *cell;
 	u64 own, on_top, now;
@@ -166,6 +180,10 @@ INLINE int on_poll_done(u64 ret, bool typed)
 	cell->counter[X_EXECUTIONS]++;
 	cell->counter[X_PACKETS] += done;
 	cell->counter[X_BUSY_NS] += own;
+	/* A poll that used up its budget goes on later, without being scheduled again. */
+	object = object_at(state->poll_slot);
+	if (done && done >= state->poll_budget && object && state->poll_slot && !object->napi_scheduled_ns)
+		object->napi_scheduled_ns = now;
 	if (!done) {
 		cell->counter[X_EMPTY]++;
 		cell->counter[X_EMPTY_NS] += own;
@@ -178,27 +196,12 @@ INLINE int on_poll_done(u64 ret, bool typed)
 	return 0;
 }
 
-/* __napi_schedule(napi): every driver's; only WireGuard's polls are of interest. */
+/* __napi_schedule(napi): every driver's; of interest is that of inline's cells. */
 INLINE int on_napi_schedule(u64 napi, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
-	struct object *object;
-	struct block *block;
-	u64 poll = load64(napi, OFF_NAPI_POLL, typed);
-	u32 slot;
-
-	if (poll == ADDR_CELL_POLL)
-		return cell_scheduled(cpu, napi);
-	if (poll != ADDR_RX_POLL)
+	if (load64(napi, OFF_NAPI_POLL, typed) != ADDR_CELL_POLL)
 		return 0;
-	slot = slot_of_peer(napi - OFF_PEER_NAPI, false);
-	object = objects.lookup(&slot);
-	block = block_of(slot, cpu);
-	if (!slot || !object || !block)
-		return 0;
-	object->napi_scheduled_ns = now_ns();
-	block->cell[RX_NAPI].counter[X_WAKEUPS]++;
-	return 0;
+	return cell_scheduled(bpf_get_smp_processor_id(), napi);
 }
 
 #endif

@@ -19,25 +19,34 @@ struct frame {
 	u64 nested;
 };
 
+/* A packet that is being encrypted, decrypted or sent. */
+struct packet {
+	struct frame frame;
+	u64 nonce;
+	u32 key, slot, bytes, is_data;
+};
+
 /* A worker function that is running, or was switched out, on this CPU. */
 struct worker {
-	u64 pid;		/* 0: free */
+	u64 pid;		/* of the task that executes it; 0: none does */
 	u64 off_at;		/* when it was switched out, 0 while it runs */
 	u64 off_nested;
 	u64 packets;		/* moved in this execution */
 	u64 delay_ns;
 	struct frame run;
-	struct frame crypt;
-	u64 crypt_nonce;
-	u32 crypt_key;
-	u32 crypt_slot;
-	u32 crypt_bytes;
-	u32 crypt_flags;
+	struct packet packet;	/* a worker has one in hand at a time */
 	u32 slot;
 	u32 kind;
 };
 
-#define WORKERS 8
+/*
+ * Where the executions of a CPU's work items are kept.  A work item never runs twice at a time, so each has a place
+ * of its own: two a slot, since a device has one that encrypts and one that decrypts on each CPU, and a peer one that
+ * transmits.  Those of unknown devices and peers share a few.
+ */
+#define WORKERS_OF_SLOT 2
+#define WORKERS_OF_NOBODY 16
+#define WORKERS (SLOTS * WORKERS_OF_SLOT + WORKERS_OF_NOBODY)
 
 enum { HANDING_NONE, HANDING_TX, HANDING_RX };
 
@@ -55,7 +64,7 @@ struct handoff {
 struct cpu_state {
 	u64 nested;
 	u64 losses[LOSSES];
-	u32 running;		/* index + 1 of the worker on the CPU, 0 if none */
+	u32 running;		/* place + 1 of the worker on the CPU, 0 if none */
 	u32 parked;		/* workers switched out in mid execution */
 
 	struct frame xmit;
@@ -65,32 +74,74 @@ struct cpu_state {
 	struct handoff tx, rx;
 	u32 handing_off, pad2;
 
-	struct frame send;
-	u64 send_nonce;
-	u32 send_key, send_slot, send_bytes, send_data;
+	struct packet sending;	/* by whom is no transmit worker */
 
 	struct frame poll;
 	struct frame deliver;	/* start 0: no packet is being delivered */
 	u64 poll_delay, poll_delivered, deliver_nonce;
-	u32 poll_slot, deliver_key, deliver_bytes, pad1;
+	u32 poll_slot, poll_budget, deliver_key, deliver_bytes, deliver_sampled, pad1;
 
 	struct frame softirq;
 	u64 softirq_vector;
+};
 
-	struct worker workers[WORKERS];
+/*
+ * Maps of one element, which the programs reach by address and not by look-up: memory_of gives what
+ * the loader replaces by it (wgprof/agent/instructions.py).
+ */
+struct all_states {
+	struct cpu_state cpu[CPUS];
+};
+
+struct all_objects {
+	struct object slot[SLOTS];
 };
 
 BPF_F_TABLE("array", u32, struct control, control, 1, F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct cpu_state, states, CPUS, F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct all_states, states, 1, F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct all_objects, objects, 1, F_MMAPABLE);
+BPF_TABLE("array", u32, struct worker, workers, WORKERS * CPUS);
 BPF_F_TABLE("array", u32, struct block, blocks, SLOTS * CPUS, F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct object, objects, SLOTS, F_MMAPABLE);
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+
+#define memory_of(number, type) ({					\
+	u64 __address;							\
+	asm volatile("%0 = %1 ll" : "=r"(__address) : "i"(number));	\
+	(type *)__address;						\
+})
+#define the_control() memory_of(MEMORY_CONTROL, struct control)
 
 #define now_ns() bpf_ktime_get_ns()
 
-INLINE struct cpu_state *this_state(u32 cpu)
+/* What the compiler may know of an index, the verifier has to be shown, where it is checked and in one register. */
+#define SHOW(index) asm volatile("" : "+r"(index))
+
+INLINE struct cpu_state *this_state(u64 cpu)
 {
-	return states.lookup(&cpu);
+	SHOW(cpu);
+	if (cpu >= CPUS)
+		return NULL;
+	return &memory_of(MEMORY_STATES, struct all_states)->cpu[cpu];
+}
+
+INLINE struct object *object_at(u64 slot)
+{
+	SHOW(slot);
+	if (slot >= SLOTS)
+		return NULL;
+	return &memory_of(MEMORY_OBJECTS, struct all_objects)->slot[slot];
+}
+
+INLINE struct worker *worker_at(u32 place, u32 cpu)
+{
+	u32 index = cpu * WORKERS + place;
+
+	return workers.lookup(&index);
+}
+
+INLINE struct worker *running_worker(const struct cpu_state *state, u32 cpu)
+{
+	return state->running ? worker_at(state->running - 1, cpu) : NULL;
 }
 
 INLINE struct block *block_of(u32 slot, u32 cpu)
@@ -102,34 +153,34 @@ INLINE struct block *block_of(u32 slot, u32 cpu)
 	return blocks.lookup(&index);
 }
 
-/* log-linear: SUB_BUCKETS buckets a power of two; layout.py has the inverse. */
-INLINE u32 bucket_of(u64 value)
-{
-	u64 v = value;
-	u32 exponent = 0;
-	u32 bucket;
+/* One step of a binary search for the highest bit; the assembly keeps the branch, which is cheaper than a choice. */
+#define HALVE(bits)						\
+	if (rest >= 1ULL << (bits)) {				\
+		octave += (bits);				\
+		rest >>= (bits);				\
+		asm volatile("" : "+r"(octave));		\
+	}
 
-	if (v < SUB_BUCKETS)
-		return v;
-	if (v >= 1ULL << 32)
+/* log-linear: SUB_BUCKETS buckets a power of two; layout.py has the inverse. */
+INLINE u64 bucket_of(u64 value)
+{
+	u64 octave = 0, rest = value >> SUB_BUCKET_BITS;
+
+	if (value >> BUCKETS_REACH)
 		return BUCKETS - 1;
-	if (v >= 1ULL << 16) { exponent += 16; v >>= 16; }
-	if (v >= 1ULL << 8) { exponent += 8; v >>= 8; }
-	if (v >= 1ULL << 4) { exponent += 4; v >>= 4; }
-	if (v >= 1ULL << 2) { exponent += 2; v >>= 2; }
-	if (v >= 1ULL << 1)
-		exponent += 1;
-	bucket = ((exponent - SUB_BUCKET_BITS + 1) << SUB_BUCKET_BITS)
-		+ (value >> (exponent - SUB_BUCKET_BITS)) - SUB_BUCKETS;
-	return bucket < BUCKETS ? bucket : BUCKETS - 1;
+	HALVE(16)
+	HALVE(8)
+	HALVE(4)
+	HALVE(2)
+	HALVE(1)
+	return (octave << SUB_BUCKET_BITS) + (value >> octave);
 }
 
 INLINE void note(struct cell *cell, u64 value)
 {
-	u32 bucket = bucket_of(value);
+	u64 bucket = bucket_of(value);
 
-	/* The compiler knows the bound, the verifier has to be shown it. */
-	asm volatile("" : "+r"(bucket));
+	SHOW(bucket);
 	if (bucket < BUCKETS)
 		cell->histogram[bucket]++;
 }
@@ -174,10 +225,9 @@ INLINE void count_service(struct cell *cell, u64 own, u64 on_top)
 
 INLINE bool is_sampled(u64 nonce)
 {
-	u32 zero = 0;
-	struct control *c = control.lookup(&zero);
+	u64 every = the_control()->sample_every;
 
-	return c && c->sample_every && nonce % c->sample_every == 0;
+	return every && nonce % every == 0;
 }
 
 struct step {

@@ -51,22 +51,35 @@ INLINE int on_xmit_done(u64 ret, bool typed)
 	return 0;
 }
 
+/*
+ * A preemptible kernel may let another peer's transmit worker send in the middle of this one's, so the packet
+ * lives with the worker.  What softirqs send on top of it, and what others send, lives with the CPU.
+ */
+INLINE struct packet *packet_sent(struct cpu_state *state, u32 cpu)
+{
+	struct worker *worker = state->softirq.start || is_inline(cpu, true) ? NULL : running_worker(state, cpu);
+
+	return worker && worker->kind == TX_WORK ? &worker->packet : &state->sending;
+}
+
 /* wg_socket_send_skb_to_peer(peer, skb, ds): also carries handshakes, told apart by the header. */
 INLINE int on_send(u64 peer, u64 skb, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct wire_header header = {};
+	struct wire_header header;
+	struct packet *packet;
 
 	if (!state)
 		return 0;
-	bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
-	state->send_data = (header.type & 0xff) == MESSAGE_DATA;
-	state->send_nonce = header.nonce;
-	state->send_key = header.key;
-	state->send_bytes = load32(skb, OFF_SKB_LEN, typed);
-	state->send_slot = slot_of_peer(peer, typed);
-	frame_open(state, &state->send, now_ns());
+	header = read_header(skb, typed);
+	packet = packet_sent(state, cpu);
+	packet->is_data = header.type == MESSAGE_DATA;
+	packet->nonce = header.nonce;
+	packet->key = header.key;
+	packet->bytes = load32(skb, OFF_SKB_LEN, typed);
+	packet->slot = slot_of_peer(peer, typed);
+	frame_open(state, &packet->frame, now_ns());
 	return 0;
 }
 
@@ -74,24 +87,24 @@ INLINE int on_send_done(u64 ret, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct worker *worker;
+	struct packet *packet;
 	struct block *block;
 	struct cell *cell;
 	u64 own, on_top, now, start;
-	u32 index;
 
 	if (!state)
 		return 0;
-	start = state->send.start;
+	packet = packet_sent(state, cpu);
+	start = packet->frame.start;
 	if (!start) {
 		state->losses[LOSS_UNMATCHED]++;
 		return 0;
 	}
 	now = now_ns();
-	own = frame_close(state, &state->send, now, &on_top);
-	if (!state->send_data)
+	own = frame_close(state, &packet->frame, now, &on_top);
+	if (!packet->is_data)
 		return 0;
-	block = block_of(state->send_slot, cpu);
+	block = block_of(packet->slot, cpu);
 	if (!block)
 		return 0;
 	cell = &block->cell[TX_SEND];
@@ -100,15 +113,15 @@ INLINE int on_send_done(u64 ret, bool typed)
 		cell->counter[S_FAILED]++;
 	} else {
 		cell->counter[S_PACKETS]++;
-		cell->counter[S_BYTES] += state->send_bytes;
+		cell->counter[S_BYTES] += packet->bytes;
 	}
 	count_service(cell, own, on_top);
 	if (!is_inline(cpu, true))
-		count_moved(state, 1);
-	if (is_sampled(state->send_nonce)) {
+		count_moved(state, cpu, 1);
+	if (is_sampled(packet->nonce)) {
 		struct step step = {
-			.end = now, .nonce = state->send_nonce, .service = now - start,
-			.key = state->send_key, .slot = state->send_slot, .point = POINT_SEND,
+			.end = now, .nonce = packet->nonce, .service = now - start,
+			.key = packet->key, .slot = packet->slot, .point = POINT_SEND,
 			.flags = (u32)ret ? EVENT_FAILED : 0,
 		};
 		emit(state, cpu, &step);

@@ -7,49 +7,68 @@
 #ifndef WGPROF_WORKERS_H
 #define WGPROF_WORKERS_H
 
-#include "inline.h"
+#include "receive.h"
 
-BPF_TABLE("hash", u64, u64, queued_at, WORK_ITEMS);	/* work_struct -> time, 0 once it runs */
+BPF_TABLE("hash", u64, u32, parked_at, TASKS);	/* task -> place of the worker it was switched out of */
+
+/* When a device's crypt work was last queued on a CPU, 0 once it runs. */
+struct queued {
+	u64 encrypt_ns, decrypt_ns;
+};
+
+BPF_ARRAY(queued_work, struct queued, SLOTS * CPUS);
+
+/* Where the time is kept that a work item was queued at: one a peer for TX_WORK, else one a device and CPU. */
+INLINE u64 *queued_at(u32 slot, u32 cpu, u32 kind)
+{
+	u32 index = slot * CPUS + cpu;
+	struct object *object;
+	struct queued *queued;
+
+	if (slot == SLOT_NONE || slot >= SLOTS || cpu >= CPUS)
+		return NULL;
+	if (kind == TX_WORK) {
+		object = object_at(slot);
+		return object ? &object->work_queued_ns : NULL;
+	}
+	queued = queued_work.lookup(&index);
+	if (!queued)
+		return NULL;
+	return kind == ENCRYPT_WORK ? &queued->encrypt_ns : &queued->decrypt_ns;
+}
+
+/* A multicore_worker points to its crypt_queue, which is a member of the device. */
+INLINE u32 slot_of_worker(u64 work, u32 queue_offset)
+{
+	u64 queue = read64(work - OFF_WORKER_WORK + OFF_WORKER_PTR);
+
+	return slot_of(device_id(queue - queue_offset));
+}
 
 /* workqueue_queue_work(req_cpu, pwq, work): only fires when the item was not pending yet. */
-INLINE int on_queue_work(u64 work)
+INLINE int on_queue_work(u64 on_cpu, u64 work)
 {
 	u64 function = read64(work + OFF_WORK_FUNC);
-	u64 now, *at;
+	u64 *at;
 
-	if (function != ADDR_ENCRYPT_WORKER && function != ADDR_DECRYPT_WORKER && function != ADDR_TX_WORKER)
-		return 0;
-	now = now_ns();
-	at = queued_at.lookup(&work);
-	if (at)
-		*at = now;
+	if (function == ADDR_TX_WORKER)
+		at = queued_at(slot_of_peer(work - OFF_PEER_TX_WORK, false), 0, TX_WORK);
+	else if (function == ADDR_ENCRYPT_WORKER)
+		at = queued_at(slot_of_worker(work, OFF_DEVICE_ENCRYPT_QUEUE), on_cpu, ENCRYPT_WORK);
+	else if (function == ADDR_DECRYPT_WORKER)
+		at = queued_at(slot_of_worker(work, OFF_DEVICE_DECRYPT_QUEUE), on_cpu, DECRYPT_WORK);
 	else
-		queued_at.update(&work, &now);
+		return 0;
+	if (at)
+		*at = now_ns();
 	return 0;
 }
 
-INLINE struct worker *running_worker(struct cpu_state *state)
+INLINE u32 place_of(u64 work, u32 slot, u32 kind)
 {
-	u32 index = state->running;
-
-	if (!index)
-		return NULL;
-	return &state->workers[(index - 1) & (WORKERS - 1)];
-}
-
-/* The worker of a task on this CPU, or a free one for it; WORKERS if all are taken. */
-INLINE u32 find_worker(struct cpu_state *state, u64 pid, bool claim)
-{
-	u32 i, found = WORKERS;
-
-#pragma unroll
-	for (i = 0; i < WORKERS; i++) {
-		if (state->workers[i].pid == pid)
-			return i;
-		if (claim && found == WORKERS && !state->workers[i].pid)
-			found = i;
-	}
-	return found;
+	if (slot && slot < SLOTS)
+		return slot * WORKERS_OF_SLOT + (kind == DECRYPT_WORK);
+	return SLOTS * WORKERS_OF_SLOT + (work >> 6) % WORKERS_OF_NOBODY;
 }
 
 INLINE int worker_begins(u64 work, u32 slot, u32 kind)
@@ -59,19 +78,15 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	u64 pid = (u32)bpf_get_current_pid_tgid();
 	struct worker *worker;
 	u64 now, *at;
-	u32 index;
+	u32 place = place_of(work, slot, kind);
 
 	if (!state)
 		return 0;
-	index = find_worker(state, pid, true);
-	if (index >= WORKERS) {
-		/* More tasks in mid execution on one CPU than there is room for. */
-		state->losses[LOSS_CLOBBERED]++;
+	worker = worker_at(place, cpu);
+	if (!worker)
 		return 0;
-	}
-	worker = &state->workers[index];
 	now = now_ns();
-	if (worker->pid && (worker->run.start || worker->crypt.start)) {
+	if (worker->pid) {
 		/* Its last return was lost. */
 		state->losses[LOSS_CLOBBERED]++;
 		if (worker->off_at && state->parked)
@@ -82,25 +97,17 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	worker->packets = 0;
 	worker->delay_ns = 0;
 	worker->run.start = 0;
-	worker->crypt.start = 0;
+	worker->packet.frame.start = 0;
 	worker->slot = slot;
 	worker->kind = kind;
-	at = queued_at.lookup(&work);
+	at = queued_at(slot, cpu, kind);
 	if (at && *at) {
 		worker->delay_ns = now > *at ? now - *at : 1;
 		*at = 0;
 	}
-	state->running = index + 1;
+	state->running = place + 1;
 	frame_open(state, &worker->run, now);
 	return 0;
-}
-
-/* A multicore_worker points to its crypt_queue, which is a member of the device. */
-INLINE u32 slot_of_worker(u64 work, u32 queue_offset)
-{
-	u64 queue = read64(work - OFF_WORKER_WORK + OFF_WORKER_PTR);
-
-	return slot_of(device_id(queue - queue_offset));
 }
 
 INLINE int on_encrypt_worker(u64 work, bool typed)
@@ -129,7 +136,7 @@ INLINE int worker_ends(u32 kind)
 
 	if (!state)
 		return 0;
-	worker = running_worker(state);
+	worker = running_worker(state, cpu);
 	if (!worker || worker->kind != kind || !worker->run.start) {
 		state->losses[LOSS_UNMATCHED]++;
 		return 0;
@@ -172,6 +179,21 @@ INLINE int on_tx_worker_done(u64 ret, bool typed)
 	return worker_ends(TX_WORK);
 }
 
+/* Whose packet it is, and which. */
+INLINE void identify_crypt(struct worker *worker, u64 skb, u64 keypair, bool encrypt, bool from_header, bool typed)
+{
+	struct wire_header header;
+
+	worker->packet.slot = slot_of_peer(load64(keypair, OFF_KEYPAIR_PEER, typed), typed);
+	worker->packet.key = load32(keypair, encrypt ? OFF_KEYPAIR_REMOTE_INDEX : OFF_KEYPAIR_INDEX, typed);
+	worker->packet.nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+	if (from_header) {
+		header = read_header(skb, typed);
+		if (header.type == MESSAGE_DATA && header.key == worker->packet.key)
+			worker->packet.nonce = header.nonce;
+	}
+}
+
 /*
  * encrypt_packet(skb, keypair, ..) and decrypt_packet(skb, keypair, ..): kworker, preemptible on
  * some kernels, so the frame lives with the worker.  Where it is done inline, a worker may lie below.
@@ -180,35 +202,26 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
-	struct wire_header header = {};
 	struct worker *worker;
-	u64 peer;
 
 	if (is_inline(cpu, encrypt))
 		return inline_crypt_begins(cpu, skb, keypair, encrypt, typed);
 	if (!state)
 		return 0;
-	worker = running_worker(state);
+	worker = running_worker(state, cpu);
 	if (!worker) {
 		state->losses[LOSS_UNMATCHED]++;
 		return 0;
 	}
-	peer = load64(keypair, OFF_KEYPAIR_PEER, typed);
-	worker->crypt_slot = slot_of_peer(peer, typed);
-	worker->crypt_bytes = load32(skb, OFF_SKB_LEN, typed);
-	if (encrypt) {
-		worker->crypt_nonce = read64(skb + OFF_SKB_CB);
-		worker->crypt_key = load32(keypair, OFF_KEYPAIR_REMOTE_INDEX, typed);
-	} else {
-		bpf_probe_read_kernel(&header, sizeof(header), (void *)load64(skb, OFF_SKB_DATA, typed));
-		worker->crypt_nonce = header.nonce;
-		worker->crypt_key = header.key;
-	}
-	frame_open(state, &worker->crypt, now_ns());
+	worker->packet.bytes = load32(skb, OFF_SKB_LEN, typed);
+	/* fexit sees the packet again, a kretprobe does not. */
+	if (!typed)
+		identify_crypt(worker, skb, keypair, encrypt, !encrypt, false);
+	frame_open(state, &worker->packet.frame, now_ns());
 	return 0;
 }
 
-INLINE int crypt_ends(bool good, bool encrypt)
+INLINE int crypt_ends(u64 skb, u64 keypair, bool good, bool encrypt, bool typed)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
@@ -221,31 +234,36 @@ INLINE int crypt_ends(bool good, bool encrypt)
 		return inline_crypt_ends(cpu, good, encrypt);
 	if (!state)
 		return 0;
-	worker = running_worker(state);
-	if (!worker || !worker->crypt.start) {
+	worker = running_worker(state, cpu);
+	if (!worker || !worker->packet.frame.start) {
 		state->losses[LOSS_UNMATCHED]++;
 		return 0;
 	}
 	now = now_ns();
-	start = worker->crypt.start;
-	own = frame_close(state, &worker->crypt, now, &on_top);
+	start = worker->packet.frame.start;
+	own = frame_close(state, &worker->packet.frame, now, &on_top);
 	worker->packets++;
-	block = block_of(worker->crypt_slot, cpu);
+	/* decrypt_packet notes the nonce in the packet, unless it gives up at once. */
+	if (typed)
+		identify_crypt(worker, skb, keypair, encrypt, !encrypt && !good, true);
+	block = block_of(worker->packet.slot, cpu);
 	if (!block)
 		return 0;
 	cell = &block->cell[encrypt ? TX_ENCRYPT : RX_DECRYPT];
 	cell->counter[S_CALLS]++;
 	if (good) {
 		cell->counter[S_PACKETS]++;
-		cell->counter[S_BYTES] += worker->crypt_bytes;
+		cell->counter[S_BYTES] += worker->packet.bytes;
 	} else {
 		cell->counter[S_FAILED]++;
 	}
 	count_service(cell, own, on_top);
-	if (is_sampled(worker->crypt_nonce)) {
+	if (!encrypt)
+		poll_wanted(worker->packet.slot, block, now);
+	if (is_sampled(worker->packet.nonce)) {
 		struct step step = {
-			.end = now, .nonce = worker->crypt_nonce, .service = now - start,
-			.key = worker->crypt_key, .slot = worker->crypt_slot,
+			.end = now, .nonce = worker->packet.nonce, .service = now - start,
+			.key = worker->packet.key, .slot = worker->packet.slot,
 			.point = encrypt ? POINT_ENCRYPT : POINT_DECRYPT,
 			.flags = good ? 0 : EVENT_FAILED,
 		};
@@ -264,14 +282,42 @@ INLINE int on_decrypt(u64 skb, u64 keypair, bool typed)
 	return crypt_begins(skb, keypair, false, typed);
 }
 
+/* Their returns, as fexit sees them and as a kretprobe does. */
+INLINE int on_encrypted(u64 skb, u64 keypair, u64 ret, bool typed)
+{
+	return crypt_ends(skb, keypair, (u8)ret, true, typed);
+}
+
+INLINE int on_decrypted(u64 skb, u64 keypair, u64 ret, bool typed)
+{
+	return crypt_ends(skb, keypair, (u8)ret, false, typed);
+}
+
 INLINE int on_encrypt_done(u64 ret, bool typed)
 {
-	return crypt_ends((u8)ret, true);
+	return crypt_ends(0, 0, (u8)ret, true, false);
 }
 
 INLINE int on_decrypt_done(u64 ret, bool typed)
 {
-	return crypt_ends((u8)ret, false);
+	return crypt_ends(0, 0, (u8)ret, false, false);
+}
+
+/* Remembers where the execution of a task goes on. */
+INLINE void park(struct cpu_state *state, struct worker *worker, u64 now)
+{
+	u32 place = state->running - 1;
+	u64 pid = worker->pid;
+	u32 *known = parked_at.lookup(&pid);
+
+	worker->off_at = now;
+	worker->off_nested = state->nested;
+	state->parked++;
+	/* A kworker mostly goes on with the same few work items. */
+	if (known)
+		*known = place;
+	else if (parked_at.update(&pid, &place))
+		state->losses[LOSS_CLOBBERED]++;
 }
 
 /*
@@ -284,30 +330,26 @@ INLINE int on_switch(u64 next)
 	struct cpu_state *state = this_state(cpu);
 	struct worker *worker;
 	u64 now, pid;
-	u32 index;
+	u32 *place;
 
 	if (!state || (!state->running && !state->parked))
 		return 0;
 	now = now_ns();
-	worker = running_worker(state);
+	worker = running_worker(state, cpu);
 	if (worker) {
-		worker->off_at = now;
-		worker->off_nested = state->nested;
+		park(state, worker, now);
 		state->running = 0;
-		state->parked++;
 	}
 	pid = read32(next + OFF_TASK_PID);
 	if (!pid)
 		return 0;
-	index = find_worker(state, pid, false);
-	if (index >= WORKERS)
-		return 0;
-	worker = &state->workers[index];
-	if (!worker->off_at)
+	place = parked_at.lookup(&pid);
+	worker = place ? worker_at(*place, cpu) : NULL;
+	if (!worker || worker->pid != pid || !worker->off_at)
 		return 0;
 	state->nested = worker->off_nested + (now - worker->off_at);
 	worker->off_at = 0;
-	state->running = index + 1;
+	state->running = *place + 1;
 	if (state->parked)
 		state->parked--;
 	return 0;

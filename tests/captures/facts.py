@@ -36,6 +36,8 @@ def captured_facts(kernel: str, **changes: Any) -> Facts:
         "symbols": {n: tuple((a, m) for a, m in places) for n, places in values["symbols"].items()},
         "traceable": frozenset((name, module) for name, module in values["traceable"]),
         "arguments": lambda module, function: values["arguments"][module].get(function),
+        # Which number a function has is of no interest, only whether it has one.
+        "function_id": lambda module, function: 1 if function in values["arguments"][module] else None,
         "offset": offset,
         "tracepoints": frozenset(values["tracepoints"]),
         "module_fentry": values["module_fentry"],

@@ -12,7 +12,7 @@ from wgprof.agent.plan import wanted_symbols
 
 sys.argv[0] = "/payload/agent.pyz"
 plan = read_plan(unpack_probes("/tmp"))
-facts = kernel.gather_facts(plan, kernel.bcc_version())
+facts = kernel.gather_facts(plan)
 btf = read_btf(plan["module"])
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Gateway
-from wgprof.analysis.summary import analyse, verdict
+from wgprof.analysis.summary import analyse
 from wgprof.lab.channel import CommandResult
 from wgprof.recording.finish import finish_part
 from wgprof.recording.reader import open_recording
+from wgprof.rules.finding import Diagnosis
+from wgprof.rules.verdict import verdict
 
 pytestmark = pytest.mark.lab
 
@@ -21,7 +23,6 @@ KPROBES = ("/sys/bus/event_source/devices", "/sys/kernel/tracing", "/sys/kernel/
 #: A package that is called bcc, too; there is one in the Python package index.
 OTHER_BCC = "mkdir -p /run/other; echo '__version__ = 1' >/run/other/__init__.py"
 #: bcc as it was before it could attach fentry to a module.
-OLD_BCC = "echo '__version__ = \"0.26.0\"' >/run/version.py"
 EMPTY = "/run/empty"
 FEW_PINGS = 211
 
@@ -91,13 +92,6 @@ CASES = (
         before=covered(("/run/other", f"{PACKAGES}/bcc")),
     ),
     Case(
-        "no-kprobes",
-        "this kernel has no kprobes and this bcc cannot use fentry on a module",
-        "Use a kernel with CONFIG_KPROBES=y, or bcc 0.28 or newer.",
-        setup=OLD_BCC,
-        before=covered(*((EMPTY, place) for place in KPROBES), ("/run/version.py", f"{PACKAGES}/bcc/version.py")),
-    ),
-    Case(
         "no-sudo",
         "recording needs root, and there is no sudo here",
         "Run wgprof as root.",
@@ -161,7 +155,7 @@ def test_a_kernel_without_kprobes_is_recorded_by_fentry_and_silence_is_said(gate
     kinds = set(recording.table("probes")["kind"])
     assert "fentry" in kinds and not kinds & {"kprobe", "kretprobe", "missing"}
     assert recording.manifest["complete"]
-    assert "Nothing flowed" in "\n".join(verdict(analyse(recording)))
+    assert "Nothing flowed" in "\n".join(verdict(analyse(recording), Diagnosis()))
 
 
 def test_a_disk_that_fills_up_keeps_what_was_recorded(gateway: Gateway, tmp_path: Path) -> None:

@@ -103,3 +103,24 @@ def test_steered_counts_as_the_distributions_module_and_the_dial_is_never_overlo
     assert wireguard["crypto_permille"] == 300 and wireguard["crypto_steps"] > 0
     for words in (document["verdict"][0], wgprof("show", "it.wgprof", folder=tmp_path).stdout.splitlines()[0]):
         assert "the packets were NOT encrypted; the cost of crypto was set to 30 %" in words
+
+
+@pytest.mark.parametrize("kernel", ("6.1", "6.12", "7.2"))
+def test_many_tunnels_whose_workers_interrupt_each_other_are_counted_to_the_packet(tmp_path: Path, kernel: str) -> None:
+    """Eight devices with three kinds of workers on each CPU, which give way to each other in the middle of packets."""
+    options = (
+        "--target",
+        "lab",
+        "--kernel",
+        kernel,
+        "--tunnels",
+        "4",
+        "--duration",
+        str(DURATION_S),
+        "-o",
+        "it.wgprof",
+    )
+    record = wgprof("record", *options, folder=tmp_path)
+    assert record.code == 0, record.stderr
+    document = json.loads(wgprof("show", "--json", "it.wgprof", folder=tmp_path).stdout)
+    assert_exact(document)

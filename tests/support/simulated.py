@@ -22,7 +22,6 @@ from wgprof.recording.schema import BY_NAME
 
 INTERVAL_NS = 100_000_000
 START_NS = 5_000_000_000_000
-_MOVED = ("tx_packets", "rx_packets", "tx_bytes", "rx_bytes")
 DEVICE = 1
 FIRST_PEER = 2
 
@@ -298,6 +297,9 @@ def _account(tables: dict[str, list[dict[str, object]]], workers: int, count: in
             tables["cpus"].append({"t_ns": t, "dt_ns": INTERVAL_NS, "cpu": cpu, **times})
 
 
+_COUNTERS = ("tx_packets", "rx_packets", "tx_bytes", "rx_bytes")
+
+
 def _identify(tables: dict[str, list[dict[str, object]]], peers: int) -> None:
     common = {"device": DEVICE, "name": "wg0", "netns": 4026531840, "threaded": -1}
     tables["objects"].append({**common, "object": DEVICE, "kind": "device"})
@@ -310,7 +312,7 @@ def _identify(tables: dict[str, list[dict[str, object]]], peers: int) -> None:
     for row in tables["stages"]:
         column = {"tx.send": "tx_packets", "rx.deliver": "rx_packets"}.get(str(row["stage"]))
         if column:
-            at = counted.setdefault(int(row["t_ns"]), dict.fromkeys(_MOVED, 0))  # type: ignore[call-overload]
+            at = counted.setdefault(int(row["t_ns"]), dict.fromkeys(_COUNTERS, 0))  # type: ignore[call-overload]
             at[column] += int(row["packets"])  # type: ignore[call-overload]
             at[column.replace("packets", "bytes")] += int(row["bytes"])  # type: ignore[call-overload]
     for t, packets in counted.items():

@@ -11,12 +11,14 @@ import pytest
 from rich.console import Console
 
 from tests.support.simulated import DEVICE, FIRST_PEER, InMemory, Load, gateway
-from wgprof.analysis.summary import Analysis, analyse, verdict
+from wgprof.analysis.summary import Analysis, analyse
 from wgprof.analysis.variant import Variant, variant_of
 from wgprof.report import sheets
 from wgprof.report.as_json import as_document
 from wgprof.report.page import render
 from wgprof.report.terminal import print_analysis
+from wgprof.rules.diagnose import diagnose
+from wgprof.rules.verdict import verdict
 
 TX = Load(rate=1500, segments=4, crypt_ns=80_000, serial_ns=60_000)
 RX = Load(rate=3000, crypt_ns=100_000, serial_ns=200_000)
@@ -164,16 +166,21 @@ def test_the_tables_say_that_there_is_no_such_queue(inline: InMemory, queued: In
 
 def screen(recording: InMemory) -> str:
     out = io.StringIO()
-    print_analysis(analyse(recording), recording, Console(file=out, width=200, highlight=False))
+    print_analysis(
+        analyse(recording),
+        diagnose(analyse(recording), recording),
+        recording,
+        Console(file=out, width=200, highlight=False),
+    )
     return out.getvalue()
 
 
 def test_every_view_of_the_dial_says_first_that_nothing_was_encrypted(inline: InMemory) -> None:
     dial = of_variant(inline, **DIAL)
     said = "the packets were NOT encrypted; the cost of crypto was set to 30 % of a packet's"
-    assert said in verdict(analyse(dial))[0]
+    assert said in verdict(analyse(dial), diagnose(analyse(dial), dial))[0]
     assert said in screen(dial).splitlines()[0]
-    document = as_document(analyse(dial), dial.manifest)
+    document = as_document(analyse(dial), diagnose(analyse(dial), dial), dial.manifest)
     assert said in document["warning"] and said in document["verdict"][0]
     page = render(dial, analyse(dial), "test")
     body = page[page.index("<main>") :].replace("&#39;", "'")

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from tests.support.simulated import FIRST_PEER, InMemory, Load, gateway
 from wgprof.analysis.little import Batches, little
-from wgprof.analysis.summary import Analysis, analyse, verdict
+from wgprof.analysis.summary import Analysis, analyse
+from wgprof.rules.diagnose import diagnose
+from wgprof.rules.verdict import verdict
 
 TX = Load(rate=4000, crypt_ns=300_000, serial_ns=200_000)
 RX = Load(rate=3000, crypt_ns=200_000, serial_ns=300_000)
@@ -156,12 +158,17 @@ def test_changing_the_sampling_does_not_bias_the_waits(recording: InMemory) -> N
         assert after.mean_ns == pytest.approx(before.mean_ns, rel=0.15)
 
 
+def lines_of(recording: InMemory) -> list[str]:
+    analysis = analyse(recording)
+    return verdict(analysis, diagnose(analysis, recording))
+
+
 def test_verdict_is_three_lines_with_quality_first_only_when_it_failed(recording: InMemory) -> None:
-    good = verdict(analyse(recording))
+    good = lines_of(recording)
     assert len(good) == 3
-    assert good[0].startswith("Transmit ") and good[2].startswith("Quality: all ")
+    assert good[1].startswith("Transmit ") and good[2].startswith("Quality: all ")
     lossy = recording.with_table("losses", [{"cause": "ring-full", "where": "events", "count": 3}])
-    bad = verdict(analyse(lossy))
+    bad = lines_of(lossy)
     assert len(bad) == 3
     assert bad[0].startswith("Quality: 1 of ") and "losses (events)" in bad[0]
 
@@ -173,4 +180,4 @@ def test_nothing_flowed_is_an_answer(with_intervals: bool) -> None:
         empty = empty.with_table("intervals", [{"t_ns": 1, "dt_ns": 100, "sample_every": 1}])
     analysis = analyse(empty)
     assert analysis.window is None and analysis.headline is None
-    assert verdict(analysis)[0].startswith("Nothing flowed")
+    assert lines_of(empty)[0].startswith("Nothing flowed")

@@ -66,6 +66,15 @@ def test_functions_and_their_arguments() -> None:
     assert btf.arguments("outer") is None
 
 
+def test_types_have_the_numbers_the_kernel_knows_them_by() -> None:
+    btf, _ = base()
+    assert (btf.function_id("act"), btf.struct_id("outer")) == (8, 5)
+    assert btf.function_id("outer") is None, "not a function"
+    assert btf.function_id("nothing") is None
+    with pytest.raises(BtfError, match="no structure nothing"):
+        btf.struct_id("nothing")
+
+
 def test_a_module_builds_on_its_base() -> None:
     below, length = base()
     b = Builder(string_start=length)

@@ -250,7 +250,7 @@ def tool(folder: Path, name: str, script: str) -> None:
 
 
 def test_without_qemu_its_package_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, lab_cache: Path) -> None:
-    monkeypatch.setattr("wgprof.lab.qemu.find_tool", lambda name: None)
+    monkeypatch.setattr("wgprof.lab.own_qemu.find_tool", lambda name: None)
     ended = run("record", "--target", "lab")
     assert ended.sentence == "the lab needs QEMU, which is not installed"
     assert ended.remedy == "Install it: sudo apt install qemu-system-x86"
@@ -274,6 +274,7 @@ def test_a_guest_that_does_not_boot_is_tried_again_and_its_console_shown(
 ) -> None:
     """An emulator that writes a panic on the console and ends."""
     console = r"""
+[ "$1" != --version ] || exit 1
 for word; do case $word in file:*) console=${word#file:} ;; esac; done
 echo x >>"$0.runs"
 printf '[ 0.5] one of the last lines\r\n[ 0.6] Kernel panic - not syncing: no luck\r\n' >"$console"

@@ -24,6 +24,20 @@ def test_frames_come_back_as_they_were(written: list[tuple[Kind, int, bytes, boo
 
 
 @settings(deadline=None)
+@given(_PAYLOADS)
+def test_an_unsealed_frame_is_sealed_when_it_is_read(payload: bytes) -> None:
+    sent = frames.unsealed_header(Kind.TICK, 7, len(payload)) + payload
+    assert frames.read_raw(BytesIO(sent)) == encode(Kind.TICK, 7, payload)
+
+
+def test_an_unsealed_frame_still_has_a_header_that_is_checked() -> None:
+    sent = bytearray(frames.unsealed_header(Kind.TICK, 7, 3) + b"abc")
+    sent[8] ^= 1  # the sequence
+    with pytest.raises(FrameError, match="checksum"):
+        frames.read_raw(BytesIO(bytes(sent)))
+
+
+@settings(deadline=None)
 @given(st.sampled_from(Kind), _PAYLOADS, st.booleans(), st.data())
 def test_a_frame_cut_off_anywhere_is_an_error(kind: Kind, payload: bytes, compress: bool, data: st.DataObject) -> None:
     whole = encode(kind, 7, payload, compress)

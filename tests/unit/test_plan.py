@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.captures.facts import INLINE, KERNELS, captured, captured_facts
@@ -10,30 +12,34 @@ from wgprof.resources import resource_dir
 
 PLAN = load_plan((resource_dir("probes") / "plan.json").read_text())
 POINTS = {entry["point"] for entry in PLAN["points"] if "only_in" not in entry}
-
-
 INLINE_POINTS = {entry["point"] for entry in PLAN["points"] if entry.get("only_in") == "inline"}
+KPROBES_ALONE: dict[str, Any] = {"module_fentry": False, "kernel_fentry": False}
 
 
 def kinds(resolved: Resolved) -> dict[str, str]:
     return {a.point: a.kind for a in resolved.attachments}
 
 
+#: fexit sees a hand-off's arguments when it ends; a kretprobe needs its start as well.
+WITH_FENTRY = POINTS - {"hand-off start"}
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_point_has_a_place_on_every_kernel(kernel: str) -> None:
     resolved = resolve(PLAN, captured_facts(kernel))
     assert not resolved.missing
-    assert set(kinds(resolved)) == POINTS
-    assert len({a.program for a in resolved.attachments}) == len(POINTS)
+    assert set(kinds(resolved)) == WITH_FENTRY
+    assert len({a.program for a in resolved.attachments}) == len(WITH_FENTRY)
 
 
 @pytest.mark.parametrize("kernel", INLINE)
 def test_the_inline_variants_points_have_a_place_where_it_is_loaded(kernel: str) -> None:
     resolved = resolve(PLAN, captured_facts(kernel))
     assert not resolved.missing
-    assert set(kinds(resolved)) == POINTS | INLINE_POINTS
+    expected = WITH_FENTRY | INLINE_POINTS
+    assert set(kinds(resolved)) == expected
     assert resolved.defines["INLINE_PATH"] == 1 and resolved.defines["ADDR_CELL_POLL"]
-    assert len({a.program for a in resolved.attachments}) == len(POINTS | INLINE_POINTS)
+    assert len({a.program for a in resolved.attachments}) == len(expected)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -60,11 +66,17 @@ def test_a_function_of_that_name_elsewhere_is_not_the_variant() -> None:
     assert places and not resolved.missing and resolved.defines["INLINE_PATH"] == 0
 
 
-def test_old_bcc_gets_kprobes_new_bcc_gets_fentry() -> None:
-    assert kinds(resolve(PLAN, captured_facts("6.1")))["tx.encrypt start"] == "kprobe"
-    assert kinds(resolve(PLAN, captured_facts("6.1")))["tx.encrypt end"] == "kretprobe"
-    assert kinds(resolve(PLAN, captured_facts("6.12")))["tx.encrypt start"] == "fentry"
-    assert kinds(resolve(PLAN, captured_facts("6.12")))["tx.encrypt end"] == "fexit"
+@pytest.mark.parametrize("kernel", ("6.1", "6.12"))
+def test_kernels_without_fentry_get_kprobes(kernel: str) -> None:
+    """Which bcc is installed does not matter: fentry programs are loaded without it."""
+    with_fentry = resolve(PLAN, captured_facts(kernel))
+    assert kinds(with_fentry)["tx.encrypt start"] == "fentry"
+    assert kinds(with_fentry)["tx.encrypt end"] == "fexit"
+    assert all(a.type_id for a in with_fentry.attachments if a.kind in ("fentry", "fexit"))
+    without = kinds(resolve(PLAN, captured_facts(kernel, **KPROBES_ALONE)))
+    assert without["tx.encrypt start"] == "kprobe"
+    assert without["tx.encrypt end"] == "kretprobe"
+    assert "hand-off start" in without
 
 
 def test_a_preemptible_kernel_gets_kprobes_where_tasks_are_switched() -> None:
@@ -82,6 +94,7 @@ def test_fexit_finds_the_return_value_behind_the_arguments() -> None:
     resolved = resolve(PLAN, captured_facts("6.12"))
     sources = {a.point: a.source for a in resolved.attachments}
     assert sources["tx.send end"] == "FEXIT(kretfunc__wireguard__wg_socket_send_skb_to_peer, on_send_done, 3)"
+    assert sources["tx.encrypt end"] == "FEXIT_TWO(kretfunc__wireguard__encrypt_packet, on_encrypted, 2)"
     assert sources["tx.work end"] == "FEXIT(kretfunc__wireguard__wg_packet_tx_worker, on_tx_worker_done, 1)"
 
 
@@ -94,6 +107,13 @@ def test_a_refused_kind_falls_back_to_the_next() -> None:
     assert missing.point == "tx.send start" and "refused" in missing.error and "tx.send" in missing.affects
 
 
+def test_an_end_without_fexit_gets_a_start_that_tells_it_everything() -> None:
+    refused = frozenset({("tx.encrypt end", "fexit"), ("hand-off end", "fexit")})
+    chosen = kinds(resolve(PLAN, captured_facts("6.12"), refused))
+    assert (chosen["tx.encrypt start"], chosen["tx.encrypt end"]) == ("kprobe", "kretprobe")
+    assert (chosen["hand-off start"], chosen["hand-off end"]) == ("kprobe", "kretprobe")
+
+
 def test_a_function_that_is_gone_costs_only_what_depends_on_it() -> None:
     values = captured("6.12")
     symbols = {n: tuple((a, m) for a, m in p) for n, p in values["symbols"].items() if n != "encrypt_packet"}
@@ -103,7 +123,7 @@ def test_a_function_that_is_gone_costs_only_what_depends_on_it() -> None:
 
     resolved = resolve(PLAN, captured_facts("6.12", symbols=symbols, arguments=arguments))
     assert {m.point for m in resolved.missing} == {"tx.encrypt start", "tx.encrypt end"}
-    assert len(resolved.attachments) == len(POINTS) - 2
+    assert len(resolved.attachments) == len(POINTS) - 3  # nor the start of a hand-off, as its end is an fexit
 
 
 def test_an_untraceable_function_is_not_attached() -> None:
@@ -123,7 +143,7 @@ def test_compiler_made_copies() -> None:
         symbols = {n: p for n, p in facts.symbols.items() if n != "encrypt_packet"}
         symbols.update(dict.fromkeys(names, ((1, "wireguard"),)))
         traceable = facts.traceable | {(name, "wireguard") for name in names}  # type: ignore[operator]
-        return resolve(PLAN, captured_facts("6.1", symbols=symbols, traceable=traceable))
+        return resolve(PLAN, captured_facts("6.1", symbols=symbols, traceable=traceable, **KPROBES_ALONE))
 
     one = {a.point: a.symbol for a in renamed(copy).attachments}
     assert one["tx.encrypt start"] == copy
@@ -133,21 +153,21 @@ def test_compiler_made_copies() -> None:
 
 def test_a_name_of_another_module_is_not_taken() -> None:
     symbols = {**captured_facts("6.1").symbols, "decrypt_packet": ((1, "othervpn"),)}
-    resolved = resolve(PLAN, captured_facts("6.1", symbols=symbols))
+    resolved = resolve(PLAN, captured_facts("6.1", symbols=symbols, **KPROBES_ALONE))
     assert "rx.decrypt start" in {m.point for m in resolved.missing}
 
 
 def test_hidden_addresses_cost_the_delays_and_are_said() -> None:
     symbols = {n: tuple((0, m) for _, m in places) for n, places in captured_facts("6.12").symbols.items()}
     missing = resolve(PLAN, captured_facts("6.12", symbols=symbols)).missing
-    assert {m.point for m in missing} == {"work queued", "poll scheduled"}
+    assert {m.point for m in missing} == {"work queued"}
     assert all("kptr_restrict" in m.error for m in missing)
 
 
 def test_missing_tracepoints_and_kprobes() -> None:
     resolved = resolve(PLAN, captured_facts("6.12", tracepoints=frozenset()))
     assert {m.point for m in resolved.missing} == {"work queued", "task switch", "softirq start", "softirq end"}
-    resolved = resolve(PLAN, captured_facts("6.1", kprobes=False))
+    resolved = resolve(PLAN, captured_facts("6.1", kprobes=False, **KPROBES_ALONE))
     assert set(kinds(resolved).values()) == {"tracepoint", "perf"}
 
 

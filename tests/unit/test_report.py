@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from plotly.offline import get_plotlyjs
 
 from tests.support.simulated import InMemory, Load, gateway
+from tests.unit.test_rules_serving import serial_tx
 from wgprof.analysis.summary import analyse
 from wgprof.cli.report import command
 from wgprof.errors import RecordingError, WgprofError
@@ -107,7 +108,8 @@ def test_nothing_is_loaded_from_anywhere(page: tuple[str, Page]) -> None:
     html, parsed = page
     for tag, attributes in parsed.tags:
         assert tag not in {"link", "iframe", "object", "embed", "base", "img", "form"}, (tag, attributes)
-        assert not {"src", "href", "action", "srcset", "data", "formaction"} & set(attributes), (tag, attributes)
+        assert not {"src", "action", "srcset", "data", "formaction"} & set(attributes), (tag, attributes)
+        assert str(attributes.get("href", "#")).startswith("#"), (tag, attributes)
     style = (resource_dir("reports") / "style.css").read_text()
     assert "url(" not in style and "@import" not in style
     own = html.replace(get_plotlyjs(), "")
@@ -147,6 +149,31 @@ def test_hostile_strings_stay_text(recording: InMemory, page: tuple[str, Page], 
         if attributes.get("type") == "application/json":
             for string in strings_of(json.loads(source)):
                 assert "<script" not in string and "<img" not in string and "<a " not in string
+
+
+def test_findings_have_their_evidence_their_steps_and_links_to_figures_that_are_there() -> None:
+    html, parsed = page_of(serial_tx().recording())
+    for words in (
+        "S3 serial-tx (defect)",
+        "Evidence",
+        "sudo wgprof kmod load inline",
+        "What was ruled out",
+        "S2 serial-rx",
+    ):
+        assert words in parsed.text
+    ids = {attributes.get("id") for _, attributes in parsed.tags}
+    links = [str(attributes["href"]) for _, attributes in parsed.tags if "href" in attributes]
+    assert links and all(link.removeprefix("#") in ids for link in links)
+    assert html.index('id="h-findings"') < html.index('id="h-pipeline"') < html.index('id="h-ruled-out"')
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:12]))
+def test_findings_do_not_let_hostile_names_out(text: str) -> None:
+    recording = serial_tx().recording()
+    good, bad = page_of(recording)[1], page_of(hostile(recording, text))[1]
+    assert "S3 serial-tx" in bad.text, "it is found whatever things are called"
+    assert {tag for tag, _ in bad.tags} <= {tag for tag, _ in good.tags} | {"strong"}
+    assert not any(name.startswith("on") for _, attributes in bad.tags for name in attributes)
 
 
 def strings_of(value: object) -> list[str]:

@@ -17,7 +17,8 @@ from tests.support.two_ends import Clock, half, namespaces, only_sent
 from tests.support.two_ends import save as save_half
 from tests.unit.test_report import HOSTILE, hostile, save
 from wgprof.agent.frames import open_frame
-from wgprof.analysis.summary import analyse, verdict
+from wgprof.analysis.summary import analyse
+from wgprof.analysis.tables import Tables
 from wgprof.cli.show import command
 from wgprof.errors import RecordingError, UsageError
 from wgprof.recording.reader import open_recording
@@ -25,6 +26,8 @@ from wgprof.recording.sampled import SampledTables
 from wgprof.report.as_json import as_document
 from wgprof.report.terminal import print_analysis
 from wgprof.resources import resource_dir
+from wgprof.rules.diagnose import diagnose
+from wgprof.rules.verdict import verdict
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +38,25 @@ def recording() -> InMemory:
 
 def printed(recording: InMemory, width: int = 200) -> str:
     out = io.StringIO()
-    print_analysis(analyse(recording), recording, Console(file=out, width=width, highlight=False))
+    console = Console(file=out, width=width, highlight=False)
+    analysis = analyse(recording)
+    print_analysis(analysis, diagnose(analysis, recording), recording, console)
     return out.getvalue()
 
 
+def lines_of(recording: Tables) -> list[str]:
+    analysis = analyse(recording)
+    return verdict(analysis, diagnose(analysis, recording))
+
+
 def test_the_verdict_is_the_first_three_lines(recording: InMemory) -> None:
-    assert printed(recording).splitlines()[:3] == verdict(analyse(recording))
+    assert printed(recording).splitlines()[:3] == lines_of(recording)
 
 
 def test_tables_follow(recording: InMemory) -> None:
     text = printed(recording)
-    wanted = ["Transmit: stages", "tx.send.wait", "Receive: stages", "Servers:", "Queues:", "CPUs:", "Quality: does"]
+    wanted = ["Transmit: stages", "tx.send.wait", "Receive: stages", "Servers:", "Queues:", "CPUs:"]
+    wanted += ["What was ruled out", "Quality: does"]
     places = [text.index(title) for title in wanted]
     assert places == sorted(places)
 
@@ -67,7 +78,8 @@ def test_hostile_strings_do_nothing_on_a_terminal(recording: InMemory, text: str
     out = io.StringIO()
     # No colour of our own: whatever escape is left came from the recording.
     console = Console(file=out, width=200, highlight=False, force_terminal=True, color_system=None, no_color=True)
-    print_analysis(analyse(bad), bad, console)
+    analysis = analyse(bad)
+    print_analysis(analysis, diagnose(analysis, bad), bad, console)
     shown = out.getvalue().replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", "")
     control = {c for c in shown if c != "\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0x202A <= ord(c) <= 0x202E)}
     assert control == set()
@@ -124,14 +136,16 @@ def test_json_is_versioned_and_complete(recording: InMemory, tmp_path: Path) -> 
     assert document["flowed"] is True
     assert len(document["verdict"]) == 3
     keys = {"window", "headline", "objects", "stages", "waits", "queues", "servers", "cores", "journeys", "checks"}
-    assert keys | {"overhead", "manifest", "lab"} <= set(document)
+    assert keys | {"overhead", "manifest", "lab", "findings", "rules", "laws"} <= set(document)
+    assert [rule["id"] for rule in document["rules"]] == [f"S{number}" for number in range(1, 17)]
     assert document["headline"]["throughput"][0]["server"]["kind"] == "tx.work"
     assert {"name", "subject", "value", "bound", "unit", "verdict", "detail", "taints"} == set(document["checks"][0])
 
 
 def test_json_has_no_numbers_json_does_not_have(recording: InMemory) -> None:
     manifest = {**recording.manifest, "results": {"a": float("nan"), "b": [float("inf")]}}
-    document = as_document(analyse(recording), manifest)
+    analysis = analyse(recording)
+    document = as_document(analysis, diagnose(analysis, recording), manifest)
     assert json.loads(json.dumps(document, allow_nan=False))["manifest"]["results"] == {"a": None, "b": [None]}
 
 
@@ -144,7 +158,7 @@ def test_json_of_an_idle_recording(tmp_path: Path) -> None:
 def test_terminal_output_through_the_command(recording: InMemory, tmp_path: Path) -> None:
     result = run(save(recording, tmp_path / "a.wgprof"))
     assert result.exit_code == 0
-    assert result.output.splitlines()[:3] == verdict(analyse(recording))
+    assert result.output.splitlines()[:3] == lines_of(recording)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"hello", b"PK\x03\x04 and so on"])

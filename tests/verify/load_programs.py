@@ -1,6 +1,6 @@
 """Compiles the programs for a captured kernel and loads what can be loaded; prints the outcome as JSON.
 
-Runs under the system's Python, for bcc: load_programs.py ROOT KERNEL [--kprobes] [--slots=N] [--cpus=N]
+Runs under the system's Python, for bcc: load_programs.py ROOT KERNEL [--kprobes] [--cast] [--slots=N] [--cpus=N]
 """
 
 import json
@@ -10,6 +10,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 
 from tests.captures.facts import captured_facts
+from wgprof.agent.btf import Btf
+from wgprof.agent.kernel import find_cast
 from wgprof.agent.loader import Programs
 from wgprof.agent.plan import load_plan, resolve
 
@@ -21,7 +23,12 @@ probes = os.path.join(root, "probes")
 with open(os.path.join(probes, "plan.json")) as stream:
     resolved = resolve(load_plan(stream.read()), captured_facts(kernel, **changes))
 assert not resolved.missing, resolved.missing
-programs = Programs(probes, resolved, int(values.get("slots", 64)), int(values.get("cpus", 4)))
+cast = None
+if "cast" in values:
+    with open("/sys/kernel/btf/vmlinux", "rb") as stream:
+        cast = find_cast(Btf(stream.read()))
+    assert cast, "this kernel has no bpf_rdonly_cast: it came with 6.2"
+programs = Programs(probes, resolved, int(values.get("slots", 64)), int(values.get("cpus", 4)), cast)
 outcome = {}
 for attachment in resolved.attachments:
     error = ""

@@ -48,8 +48,7 @@ class Btf:
         self._positions, self._functions, self._aggregates = self._index()
 
     def _index(self) -> Tuple["array[int]", Dict[int, int], Dict[int, int]]:
-        """Where each type starts, and the prototypes of functions and the
-        structures, both by name offset."""
+        """Where each type starts, and the functions and the structures by name offset."""
         words = self._words
         fixed = [_FIXED.get(kind, 0) for kind in range(32)]
         each = [_EACH.get(kind, 0) for kind in range(32)]
@@ -63,7 +62,7 @@ class Btf:
             info = words[position + 1]
             kind = (info >> 24) & 0x1F
             if kind == _FUNC:
-                functions.setdefault(words[position], words[position + 2])
+                functions.setdefault(words[position], type_id)
             elif kind == _STRUCT and words[position]:
                 aggregates.setdefault(words[position], type_id)
             position += 3 + fixed[kind] + each[kind] * (info & 0xFFFF)
@@ -97,21 +96,27 @@ class Btf:
 
     def functions(self) -> Dict[str, int]:
         """This section's own functions and how many arguments each takes."""
-        return {self._name(offset): self._arguments(prototype) for offset, prototype in self._functions.items()}
+        return {self._name(offset): self._arguments(type_id) for offset, type_id in self._functions.items()}
 
-    def arguments(self, function: str) -> Optional[int]:
-        """How many arguments one of this section's functions takes; None if there is no such function."""
+    def function_id(self, function: str) -> Optional[int]:
+        """The number of one of this section's functions; None if there is no such function."""
         offset = self._offset_of_name(function)
         if offset is None and self.base is not None:
             offset = self.base._offset_of_name(function)
-        prototype = None if offset is None else self._functions.get(offset)
-        return None if prototype is None else self._arguments(prototype)
+        return None if offset is None else self._functions.get(offset)
 
-    def _arguments(self, prototype: int) -> int:
-        words, position = self._type(prototype)
+    def arguments(self, function: str) -> Optional[int]:
+        """How many arguments one of this section's functions takes; None if there is no such function."""
+        type_id = self.function_id(function)
+        return None if type_id is None else self._arguments(type_id)
+
+    def _arguments(self, type_id: int) -> int:
+        words, position = self._type(type_id)
+        words, position = self._type(words[position + 2])  # the prototype
         return words[position + 1] & 0xFFFF
 
-    def _struct_id(self, name: str) -> int:
+    def struct_id(self, name: str) -> int:
+        """The BTF id of a structure.  Raises BtfError if there is none."""
         # A split section may use a name that only the base's strings hold, so look by both.
         offset = self._offset_of_name(name)
         if offset is not None and offset in self._aggregates:
@@ -120,7 +125,7 @@ class Btf:
             base_offset = self.base._offset_of_name(name)
             if base_offset is not None and base_offset in self._aggregates:
                 return self._aggregates[base_offset]
-            return self.base._struct_id(name)
+            return self.base.struct_id(name)
         raise BtfError(f"no structure {name}")
 
     def _members(self, type_id: int) -> Iterable[Tuple[str, int, int]]:
@@ -157,7 +162,7 @@ class Btf:
     def offset(self, path: str) -> int:
         """Byte offset of `structure.member[.member..]`.  Raises BtfError if there is none."""
         name, *members = path.split(".")
-        type_id, bits = self._struct_id(name), 0
+        type_id, bits = self.struct_id(name), 0
         for member in members:
             found = self._find(self._resolve(type_id), member)
             if found is None:

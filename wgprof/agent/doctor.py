@@ -27,7 +27,7 @@ def examine(plan: Dict[str, Any], bcc_remedy: str) -> List[Dict[str, str]]:
     """Every requirement of a recording on this machine, the decisive ones first."""
     bcc = _bcc(bcc_remedy)
     findings = [_privilege(), bcc, _btf(), _module(), _module_btf()]
-    facts = _facts(plan, bcc.found if bcc.state == OK else "0")
+    facts = _facts(plan)
     findings += [_attaching(facts), _plan(plan, facts), _jit(), _perf(), _interfaces()]
     return [asdict(finding) for finding in findings]
 
@@ -84,9 +84,9 @@ def _module_btf() -> Finding:
     )
 
 
-def _facts(plan: Dict[str, Any], bcc: str) -> Optional[Facts]:
+def _facts(plan: Dict[str, Any]) -> Optional[Facts]:
     try:
-        return kernel.gather_facts(plan, bcc)
+        return kernel.gather_facts(plan)
     except (OSError, BtfError):
         return None
 
@@ -103,11 +103,11 @@ def _attaching(facts: Optional[Facts]) -> Finding:
             MISSING,
             "neither fentry nor kprobes",
             "no stage can be measured",
-            "Use a kernel with CONFIG_KPROBES=y, or bcc 0.28 or newer.",
+            "Use a kernel with CONFIG_KPROBES=y, or with CONFIG_DEBUG_INFO_BTF_MODULES=y.",
         )
     if not facts.module_fentry:
         return Finding(
-            name, DEGRADED, "kprobes", "each probe costs more than with fentry", "bcc 0.28 or newer can use fentry."
+            name, DEGRADED, "kprobes", "each probe costs more than with fentry", "Kernels from 5.11 on have it."
         )
     return Finding(name, OK, ", ".join(ways))
 

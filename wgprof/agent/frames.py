@@ -5,7 +5,7 @@ A stream is a sequence of frames.  Each frame is a 24 byte header followed by a 
     magic      4 bytes   b"WGPF"
     version    u8        protocol version
     kind       u8        one of the Kind values
-    flags      u16       bit 0: the payload is zlib compressed
+    flags      u16       bit 0: the payload is zlib compressed; bit 1: the frame is not sealed yet
     sequence   u32       counts up from 0; a gap means lost frames
     length     u32       payload bytes on the wire
     crc        u32       CRC-32 of the header, with this field zero, and of the payload on the wire
@@ -13,6 +13,9 @@ A stream is a sequence of frames.  Each frame is a 24 byte header followed by a 
 
 All integers are little endian.  The same bytes are the `.part` file of a recording, so a
 recording that was cut off anywhere is a valid prefix of frames.
+
+The checksum is for what lies on a disk.  A frame on its way through a pipe may come unsealed: its
+checksum covers the header alone, and whoever reads it puts in the whole one.
 
 Standard library only: this file travels in the agent's zipapp.
 """
@@ -30,6 +33,7 @@ PROTOCOL_VERSION = 1
 HEADER = struct.Struct("<4sBBHIIII")
 _CRC_AT = 16
 FLAG_ZLIB = 1
+FLAG_UNSEALED = 2
 #: A frame larger than this is damage, not data.
 MAX_PAYLOAD = 64 << 20
 #: Decompressed payloads are bounded as well: a recording is untrusted input.
@@ -87,9 +91,17 @@ def encode_parts(kind: Kind, sequence: int, payload: Payload, compress: bool = F
     if compress and len(payload) >= COMPRESS_FROM:
         payload = zlib.compress(payload, 1)
         flags = FLAG_ZLIB
-    header = HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, flags, sequence, len(payload), 0, 0)
-    crc = _checksum(header, payload).to_bytes(4, "little")
-    return header[:_CRC_AT] + crc + header[_CRC_AT + 4 :], payload
+    return _header(kind, flags, sequence, len(payload), payload), payload
+
+
+def unsealed_header(kind: Kind, sequence: int, length: int) -> bytes:
+    """The header of a frame whose payload follows as it is, unsealed."""
+    return _header(kind, FLAG_UNSEALED, sequence, length, b"")
+
+
+def _header(kind: int, flags: int, sequence: int, length: int, payload: Payload) -> bytes:
+    blank = HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, flags, sequence, length, 0, 0)
+    return blank[:_CRC_AT] + _checksum(blank, payload).to_bytes(4, "little") + blank[_CRC_AT + 4 :]
 
 
 def _checksum(header: bytes, payload: Payload) -> int:
@@ -113,7 +125,7 @@ def _inflate(payload: bytes, sequence: int) -> bytes:
 
 
 def read_raw(stream: IO[bytes]) -> Optional[bytes]:
-    """The bytes of the next frame, checked but not opened; None at a clean end of the stream.
+    """The bytes of the next frame, checked and sealed but not opened; None at a clean end of the stream.
 
     Raises FrameError if the bytes are damaged or end inside a frame, ProtocolMismatch if they
     are frames of another version.
@@ -123,7 +135,7 @@ def read_raw(stream: IO[bytes]) -> Optional[bytes]:
         return None
     if len(header) < HEADER.size:
         raise FrameError("the stream ends inside a frame header")
-    magic, version, _kind, _flags, sequence, length, crc, _ = HEADER.unpack(header)
+    magic, version, kind, flags, sequence, length, crc, _ = HEADER.unpack(header)
     if magic != MAGIC:
         raise FrameError("not a wgprof frame")
     if version != PROTOCOL_VERSION:
@@ -133,8 +145,11 @@ def read_raw(stream: IO[bytes]) -> Optional[bytes]:
     payload = _read_exactly(stream, length)
     if len(payload) < length:
         raise FrameError(f"the stream ends inside frame {sequence}")
-    if _checksum(header, payload) != crc:
+    unsealed = flags & FLAG_UNSEALED
+    if _checksum(header, b"" if unsealed else payload) != crc:
         raise FrameError(f"frame {sequence} fails its checksum")
+    if unsealed:
+        header = _header(kind, flags & ~FLAG_UNSEALED, sequence, length, payload)
     return header + payload
 
 

@@ -7,8 +7,9 @@ import os
 import platform
 from typing import Any, Dict, FrozenSet, List, Optional
 
-from wgprof.agent.btf import Btf, read_btf
+from wgprof.agent.btf import Btf, BtfError, read_btf
 from wgprof.agent.plan import Facts, parse_kallsyms, parse_traceable, wanted_symbols
+from wgprof.agent.tracing import btf_descriptor
 
 _TRACING = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _SYSCTLS = (
@@ -22,8 +23,6 @@ _SYSCTLS = (
     "net.ipv4.ip_forward",
     "kernel.sched_rt_runtime_us",
 )
-#: bcc took `kfunc__MODULE__FUNCTION` names with this release; before, fentry reaches the kernel alone.
-_BCC_MODULE_FENTRY = (0, 28)
 
 
 def read_text(path: str) -> str:
@@ -91,16 +90,6 @@ def bcc_version() -> str:
     return str(bcc.__version__)
 
 
-def _version_tuple(text: str) -> "tuple[int, ...]":
-    parts = []
-    for part in text.split("."):
-        digits = "".join(c for c in part if c.isdigit())
-        if not digits:
-            break
-        parts.append(int(digits))
-    return tuple(parts)
-
-
 def tracepoints(names: "set[str]") -> FrozenSet[str]:
     """Which of the tracepoints exist."""
     directory = next((d for d in _TRACING if os.path.exists(os.path.join(d, "available_events"))), None)
@@ -111,7 +100,16 @@ def tracepoints(names: "set[str]") -> FrozenSet[str]:
     return frozenset(names & events)
 
 
-def gather_facts(plan: Dict[str, Any], bcc: str) -> Facts:
+def has_module_fentry(module: str) -> bool:
+    """Whether the kernel hands out a module's type information: it attaches fentry to modules since it does."""
+    fd = btf_descriptor(module)
+    if fd is None:
+        return False
+    os.close(fd)
+    return True
+
+
+def gather_facts(plan: Dict[str, Any]) -> Facts:
     """Everything `resolve` needs to know.  Raises OSError, BtfError if there is no type information."""
     wanted = wanted_symbols(plan)
     btf = read_btf(plan["module"])
@@ -127,19 +125,33 @@ def gather_facts(plan: Dict[str, Any], bcc: str) -> Facts:
         section: Optional[Btf] = btf.base if module == "vmlinux" else btf
         return None if section is None else section.arguments(function)
 
+    def function_id(module: str, function: str) -> Optional[int]:
+        section: Optional[Btf] = btf.base if module == "vmlinux" else btf
+        return None if section is None else section.function_id(function)
+
     names = {name for point in plan["points"] if "tracepoint" in point["kinds"] for name in point["functions"]}
-    modern = _version_tuple(bcc) >= _BCC_MODULE_FENTRY
+    fentry = has_module_fentry(plan["module"])
     return Facts(
         symbols=symbols,
         traceable=traceable,
         arguments=arguments,
+        function_id=function_id,
         offset=btf.offset,
         tracepoints=tracepoints(names),
-        module_fentry=modern,
-        kernel_fentry=modern,
+        module_fentry=fentry,
+        kernel_fentry=fentry,
         kprobes=has_kprobes(),
         preemptible=is_preemptible(),
+        cast=find_cast(btf.base or btf),
     )
+
+
+def find_cast(vmlinux: Btf) -> Optional["tuple[int, int]"]:
+    """BTF ids of bpf_rdonly_cast and of a structure of 16 bytes of numbers: see probes/access.h.  None without them."""
+    function = vmlinux.function_id("bpf_rdonly_cast")
+    with contextlib.suppress(BtfError):
+        return None if function is None else (function, vmlinux.struct_id("timespec64"))
+    return None
 
 
 def describe_machine() -> Dict[str, Any]:

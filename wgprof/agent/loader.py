@@ -8,6 +8,7 @@ time.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import tempfile
@@ -15,12 +16,13 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Set, Tuple
 
+from wgprof.agent.instructions import CAST_CALL, MEMORY, complete, memory_flags
 from wgprof.agent.maps import Control
 from wgprof.agent.plan import Attachment, Facts, Missing, Resolved, resolve
+from wgprof.agent.tracing import TracingError, attach_tracing, btf_descriptor, load_tracing
 
 RING_PAGES = 2048
 RING_BYTES = RING_PAGES * 4096
-WORK_ITEMS = 16384
 #: The blocks of all slots may take this much kernel memory.
 BLOCKS_BUDGET = 48 << 20
 MAX_SLOTS = 256
@@ -28,6 +30,9 @@ MIN_SLOTS = 16
 #: Rounds of "attach, drop what was refused, compile again".
 ROUNDS = 3
 
+#: Tasks that can be remembered while they are switched out.
+TASKS = 16384
+_TRACING = ("fentry", "fexit")
 _OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
 
 
@@ -60,10 +65,31 @@ def joined(directory: str, name: str, seen: Optional[Set[str]] = None) -> str:
     return "".join(lines)
 
 
-class Programs:
-    """The compiled programs of a resolved plan.  Raises LoadError if they do not compile."""
+def code_of(bpf: Any, program: bytes) -> "ctypes.Array[ctypes.c_uint8]":
+    """A program's instructions, where bcc keeps them until it loads them."""
+    from bcc.libbcc import lib
 
-    def __init__(self, directory: str, resolved: Resolved, slots: int, cpus: int) -> None:
+    start = ctypes.cast(lib.bpf_function_start(bpf.module, program), ctypes.c_void_p).value
+    size = lib.bpf_function_size(bpf.module, program) if start else 0
+    return (ctypes.c_uint8 * size).from_address(start or 0)
+
+
+def map_fd(bpf: Any, name: str) -> int:
+    """The descriptor of a map of a compiled program."""
+    from bcc.libbcc import lib
+
+    return int(lib.bpf_table_fd(bpf.module, name.encode()))
+
+
+class Programs:
+    """The compiled programs of a resolved plan.  Raises LoadError if they do not compile.
+
+    `cast`: see Facts.
+    """
+
+    def __init__(
+        self, directory: str, resolved: Resolved, slots: int, cpus: int, cast: Optional[Tuple[int, int]] = None
+    ) -> None:
         os.environ["BCC_KERNEL_SOURCE"] = directory
         from bcc import BPF
 
@@ -74,15 +100,17 @@ class Programs:
                 pass
 
         self._types = {
-            "fentry": BPF.TRACING,
-            "fexit": BPF.TRACING,
             "kprobe": BPF.KPROBE,
             "kretprobe": BPF.KPROBE,
             "tracepoint": BPF.RAW_TRACEPOINT,
             "perf": BPF.PERF_EVENT,
         }
         flags = [f"-I{directory}", f"-DSLOTS={slots}", f"-DCPUS={cpus}"]
-        flags += [f"-DRING_PAGES={RING_PAGES}", f"-DWORK_ITEMS={WORK_ITEMS}"]
+        flags += [f"-DRING_PAGES={RING_PAGES}", f"-DTASKS={TASKS}"]
+        self._cast_function, cast_type = cast or (0, 0)
+        if cast is not None:
+            flags += [f"-DCAST_CALL={CAST_CALL:#x}", f"-DCAST_TYPE={cast_type}"]
+        flags += memory_flags()
         flags += [f"-D{name}={value:#x}ULL" for name, value in resolved.defines.items()]
         text = joined(directory, "wgprof.h") + "\n".join(a.source for a in resolved.attachments) + "\n"
         with _captured_stderr() as captured:
@@ -90,25 +118,46 @@ class Programs:
                 self.bpf = Bpf(text=text.encode(), cflags=flags)
             except Exception as error:
                 raise LoadError(f"{error}: {_last_error(captured.text())}") from error
+        self._memory = {number: map_fd(self.bpf, name) for name, number in MEMORY.items()}
+
+        self._links: Dict[str, int] = {}  # program -> descriptor: of fentry and fexit, which are not bcc's business
+        self._btf_fds: Dict[str, int] = {"vmlinux": 0}
 
     def load(self, a: Attachment) -> int:
         """Has the kernel verify a program; returns its descriptor.  Raises LoadError with the verifier's words."""
+        code = code_of(self.bpf, a.program.encode())
+        complete(code, self._cast_function, self._memory)
+        if a.kind in _TRACING:
+            return self._load_tracing(a, bytes(code))
         with _captured_stderr() as captured:
             try:
                 return int(self.bpf.load_func(a.program.encode(), self._types[a.kind]).fd)
             except Exception as error:
                 raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
 
-    def attach(self, a: Attachment) -> None:
+    def _load_tracing(self, a: Attachment, code: bytes) -> int:
+        if a.module not in self._btf_fds:
+            fd = btf_descriptor(a.module)
+            if fd is None:
+                raise LoadError(f"the kernel has no type information of {a.module}")
+            self._btf_fds[a.module] = fd
+        try:
+            return load_tracing(code, a.symbol, a.kind == "fexit", a.type_id, self._btf_fds[a.module])
+        except TracingError as error:
+            raise LoadError(_last_error(str(error))) from error
+
+    def attach(self, a: Attachment, fd: int) -> None:
         """Attaches a loaded program; the clock waits for `start_clock`.  Raises LoadError."""
+        if a.kind in _TRACING:
+            try:
+                self._links[a.program] = attach_tracing(fd)
+            except TracingError as error:
+                raise LoadError(str(error)) from error
+            return
         bpf, program, symbol = self.bpf, a.program.encode(), a.symbol.encode()
         with _captured_stderr() as captured:
             try:
-                if a.kind == "fentry":
-                    bpf.attach_kfunc(fn_name=program)
-                elif a.kind == "fexit":
-                    bpf.attach_kretfunc(fn_name=program)
-                elif a.kind == "kprobe":
+                if a.kind == "kprobe":
                     bpf.attach_kprobe(event=symbol, fn_name=program)
                 elif a.kind == "kretprobe":
                     bpf.attach_kretprobe(event=symbol, fn_name=program)
@@ -129,6 +178,18 @@ class Programs:
             cpu=cpu,
         )
 
+    def close(self) -> None:
+        """Detaches everything."""
+        # Program descriptors live on in `Attached`; without a link a program does not run.
+        for fd in self._links.values():
+            os.close(fd)
+        for fd in self._btf_fds.values():
+            if fd:
+                os.close(fd)
+        self._links, self._btf_fds = {}, {"vmlinux": 0}
+        with contextlib.suppress(Exception):
+            self.bpf.cleanup()
+
 
 class Probes:
     """The attached probes.  `close` detaches everything; so does the end of the process."""
@@ -144,13 +205,17 @@ class Probes:
         self.refusals: Dict[str, str] = {}
         self._programs: Optional[Programs] = None
         refused: Set[Tuple[str, str]] = set()
+        cast = facts.cast
         for left in reversed(range(ROUNDS)):
             resolved = resolve(plan, facts, frozenset(refused))
             began = time.monotonic()
-            self._programs = Programs(directory, resolved, slots, cpus)
+            self._programs = Programs(directory, resolved, slots, cpus, cast)
             self._took("compile_s", began)
             failed = self._attach_all(resolved)
-            refused |= failed
+            # A kernel that refuses the cast may take the same program without.
+            if cast is None or not left:
+                refused |= failed
+            cast = None
             if not failed or not left:
                 break
             self.close()
@@ -178,7 +243,7 @@ class Probes:
         self.control = Control(self.map_fd("control"), self._interfaces)
         for item in loaded:
             try:
-                programs.attach(item.attachment)
+                programs.attach(item.attachment, item.fd)
                 self.attached.append(item)
             except LoadError as error:
                 failed.add(self._refuse(item.attachment, error))
@@ -196,10 +261,8 @@ class Probes:
                 self._programs.start_clock(item.attachment, hz, cpu)
 
     def map_fd(self, name: str) -> int:
-        from bcc.libbcc import lib
-
         assert self._programs is not None
-        return int(lib.bpf_table_fd(self._programs.bpf.module, name.encode()))
+        return map_fd(self._programs.bpf, name)
 
     def value_size(self, name: str) -> int:
         from bcc.libbcc import lib
@@ -210,8 +273,7 @@ class Probes:
     def close(self) -> None:
         programs, self._programs = self._programs, None
         if programs is not None:
-            with contextlib.suppress(Exception):
-                programs.bpf.cleanup()
+            programs.close()
         self.attached = []
 
 

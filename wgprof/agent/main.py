@@ -137,11 +137,11 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
         cpus = kernel.possible_cpus()
         wanted = [str(name) for name in request.get("interfaces", [])]
         try:
-            facts = kernel.gather_facts(plan, bcc)
+            facts = kernel.gather_facts(plan)
             if not facts.kprobes and not facts.module_fentry:
                 raise Refusal(
-                    "this kernel has no kprobes and this bcc cannot use fentry on a module",
-                    "Use a kernel with CONFIG_KPROBES=y, or bcc 0.28 or newer.",
+                    "this kernel has no kprobes and cannot attach fentry to a module",
+                    "Use a kernel with CONFIG_KPROBES=y, or with CONFIG_DEBUG_INFO_BTF_MODULES=y.",
                 )
             probes = Probes(probes_directory, plan, facts, choose_slots(cpus, BLOCK_BYTES), cpus, wanted)
         except (OSError, BtfError, PlanError) as error:

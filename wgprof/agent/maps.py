@@ -8,15 +8,16 @@ import mmap
 import struct
 from typing import Dict, List, Tuple
 
-from wgprof.agent.layout import CELL, EVENT_STRIDE, KINDS, SLOT_NONE
+from wgprof.agent.frames import Payload
+from wgprof.agent.layout import CELL, CELL_PREFIX, COUNTERS, EVENT_STRIDE, KINDS, SLOT_NONE
 
 PAGE = mmap.PAGESIZE
 BLOCK_BYTES = CELL.size * KINDS
 _CELL_QUADS = CELL.size // 8
 
 #: struct object of probes/layout.h
-OBJECT = struct.Struct("<6Q4I16s32s28sI")
-_OBJECT_KIND = 48
+OBJECT = struct.Struct("<7Q4I16s32s28sI")
+_OBJECT_KIND = 56
 OBJECT_DEVICE, OBJECT_PEER, OBJECT_GONE = 1, 2, 3
 #: struct control: sample_every, filter_names, top_slot, clock_cursor, reserved, names
 CONTROL = struct.Struct("<Q4I128s")
@@ -31,13 +32,12 @@ LOSSES: Tuple[Tuple[str, str], ...] = (
     ("lost-return", "stages"),
     ("no-free-slot", "objects"),
 )
+LOSS_KEYS = tuple(f"{cause} {where}" for cause, where in LOSSES)
 
 STAGES = 6
-#: Two counters one of which every event of a cell kind raises: a stage's calls or failures, a
-#: server's executions or wake-ups, else the first.  Of softirqs it is the NET_RX and NET_TX runs; the
-#: others' time waits for the next of those.
-_SERVERS = 4
-_TELLTALES = ((5, 4),) * STAGES + ((0, 5),) * _SERVERS + ((0, 0),) * (KINDS - STAGES - _SERVERS - 1) + ((0, 2),)
+#: Counters one of which every event of every cell kind raises: packets, executions, hand-offs, samples or NET_RX
+#: runs; failures or runs of other softirqs; calls or wake-ups.  NET_TX softirqs wait for the next other one.
+_TELLTALES = (0, 4, 5)
 
 #: A record is flagged in the top byte of its first word: 0x80 while it is being written
 #: (BPF_RINGBUF_BUSY_BIT), 0x40 if it was taken back (BPF_RINGBUF_DISCARD_BIT).
@@ -68,8 +68,10 @@ class Objects:
 
     def __init__(self, fd: int, slots: int) -> None:
         self._map = _map(fd, OBJECT.size * slots)
-        self._slots = slots
+        #: The least byte of each; kinds are small, and little endian.
+        self._kind_bytes = memoryview(self._map)[_OBJECT_KIND : OBJECT.size * slots : OBJECT.size]
         self._kinds: Dict[int, int] = {}
+        self._seen = b""
 
     @property
     def slots(self) -> List[int]:
@@ -77,11 +79,13 @@ class Objects:
 
     def news(self) -> List[Dict[str, object]]:
         """Objects that are new, or gone, since the last look."""
+        kinds = self._kind_bytes.tobytes()
+        if kinds == self._seen:
+            return []
+        self._seen = kinds
         found = []
-        for slot in range(1, self._slots):
-            at = slot * OBJECT.size + _OBJECT_KIND
-            kind = self._map[at]  # small, and little endian
-            if kind and self._kinds.get(slot) != kind:
+        for slot, kind in enumerate(kinds):
+            if slot and kind and self._kinds.get(slot) != kind:
                 self._kinds[slot] = kind
                 found.append(self._read(slot, self._map))
         return found
@@ -89,8 +93,8 @@ class Objects:
     @staticmethod
     def _read(slot: int, data: mmap.mmap) -> Dict[str, object]:
         values = OBJECT.unpack_from(data, slot * OBJECT.size)
-        _address, identity, _device, netns, first_seen, _scheduled = values[:6]
-        kind, device_slot, ifindex, threaded, name, key, endpoint, _ = values[6:]
+        _address, identity, _device, netns, first_seen, _scheduled, _queued = values[:7]
+        kind, device_slot, ifindex, threaded, name, key, endpoint, _ = values[7:]
         peer = kind != OBJECT_DEVICE
         return {
             "slot": slot,
@@ -120,62 +124,87 @@ def format_endpoint(raw: bytes) -> str:
 
 
 class Blocks:
-    """All cells; only those that changed are given out."""
+    """All cells.
+
+    Given out are the blocks (an object's cells on a CPU) in which something changed, without the cells in which
+    nothing was ever counted, as the memory they lie in: who looks ten times a second had better not look closely,
+    nor copy.
+    """
 
     def __init__(self, fd: int, slots: int, cpus: int, online: List[int]) -> None:
         self._map = _map(fd, BLOCK_BYTES * slots * cpus)
-        self._quads = memoryview(self._map).cast("Q")
-        self._cpus = cpus
+        self._bytes = memoryview(self._map)
+        self._quads = self._bytes.cast("Q")
+        self._slot_quads = cpus * KINDS * _CELL_QUADS
+        self._span = (max(online) + 1) * KINDS * _CELL_QUADS
         self._online = online
-        self._last: Dict[int, int] = {}
-        self._prefix = struct.Struct("<HHHH")
-        self._packets: Dict[int, int] = {}
-        #: Packets all stages have counted so far: what sampling every packet would cost in events.
-        self.packets = 0
+        #: The stages' packets, of each slot and stage on every CPU.
+        self._packets: List[memoryview] = []
+        #: Of each slot: where its telltales are, and what they said last.
+        self._told: Dict[int, Tuple[List[memoryview], List[bytes]]] = {}
+        #: Of each slot and CPU: the kinds in which nothing was ever counted, and what to give out.
+        self._used: Dict[Tuple[int, int], Tuple[List[int], List[Payload]]] = {}
 
-    def changed(self, slots: List[int]) -> bytes:
-        """Prefix and bytes of every cell that changed since the last call."""
-        parts: List[bytes] = []
-        quads, last, data = self._quads, self._last, self._map
-        for slot in [SLOT_NONE, *slots]:
+    def changed(self, slots: List[int]) -> List[Payload]:
+        """Prefix and memory of the cells of every block that changed since the last call, in turn."""
+        parts: List[Payload] = []
+        for slot in (SLOT_NONE, *slots):
+            views, before = self._told.get(slot) or self._meet(slot)
+            # Strided copies, compared as a whole: an idle peer costs no more than that.
+            told = [view.tobytes() for view in views]
+            if told == before:
+                continue
+            self._told[slot] = views, told
             for cpu in self._online:
-                index = (slot * self._cpus + cpu) * KINDS
-                telltale = index * _CELL_QUADS
-                for kind, (one, other) in enumerate(_TELLTALES):
-                    value = quads[telltale + one] + quads[telltale + other]
-                    if value and last.get(index) != value:
-                        last[index] = value
-                        start = index * CELL.size
-                        parts.append(self._prefix.pack(slot, cpu, kind, 0))
-                        parts.append(data[start : start + CELL.size])
-                        if kind < STAGES:
-                            self.packets += quads[telltale] - self._packets.get(index, 0)
-                            self._packets[index] = quads[telltale]
-                    index += 1
-                    telltale += _CELL_QUADS
-        return b"".join(parts)
+                start = cpu * KINDS * 8
+                end = start + KINDS * 8
+                if any(now[start:end] != then[start:end] for now, then in zip(told, before)):
+                    parts += self._pieces(slot, cpu)
+        return parts
+
+    def _meet(self, slot: int) -> Tuple[List[memoryview], List[bytes]]:
+        start = slot * self._slot_quads
+        views = [self._quads[start + counter : start + self._span : _CELL_QUADS] for counter in _TELLTALES]
+        self._packets += [views[0][stage::KINDS] for stage in range(STAGES)]
+        self._told[slot] = views, [bytes(8 * len(view)) for view in views]
+        return self._told[slot]
+
+    def _pieces(self, slot: int, cpu: int) -> List[Payload]:
+        """The cells of a block in which something was ever counted, each behind its prefix."""
+        unused, pieces = self._used.setdefault((slot, cpu), (list(range(KINDS)), []))
+        first = slot * self._slot_quads + cpu * KINDS * _CELL_QUADS
+        for kind in tuple(unused):
+            at = first + kind * _CELL_QUADS
+            if any(self._quads[at : at + COUNTERS]):
+                unused.remove(kind)
+                pieces += [CELL_PREFIX.pack(slot, cpu, kind, 0), self._bytes[at * 8 : at * 8 + CELL.size]]
+        return pieces
+
+    def packets(self) -> int:
+        """Packets all stages have counted so far: what sampling every packet would cost in events."""
+        return sum(map(sum, self._packets))
 
 
 class States:
     """Losses, counted by CPU."""
 
-    def __init__(self, fd: int, cpus: int, state_bytes: int) -> None:
-        self._map = _map(fd, state_bytes * cpus)
-        self._quads = memoryview(self._map).cast("Q")
-        self._cpus = cpus
-        self._stride = state_bytes // 8
+    def __init__(self, fd: int, size: int, cpus: int) -> None:
+        quads = memoryview(_map(fd, size)).cast("Q")
+        #: Each cause's count on every CPU; past the last one the memory mapped is zero.
+        self._counts = [quads[1 + index :: size // cpus // 8] for index in range(len(LOSS_KEYS))]
         #: While probes are attached one by one, returns come without starts; that is no loss.
         self._before = self._totals()
 
     def losses(self) -> Dict[str, int]:
         """Losses since this object was made, by cause and place."""
-        return {key: count - self._before[key] for key, count in self._totals().items()}
+        return dict(zip(LOSS_KEYS, self.counts()))
 
-    def _totals(self) -> Dict[str, int]:
-        return {
-            f"{cause} {where}": sum(self._quads[cpu * self._stride + 1 + index] for cpu in range(self._cpus))
-            for index, (cause, where) in enumerate(LOSSES)
-        }
+    def counts(self) -> List[int]:
+        """The same in the order of LOSS_KEYS."""
+        return [now - before for now, before in zip(self._totals(), self._before)]
+
+    def _totals(self) -> List[int]:
+        return [sum(counts) for counts in self._counts]
 
 
 class Ring:

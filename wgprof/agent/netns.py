@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import shutil
 import socket
@@ -172,32 +173,38 @@ class Counters:
 
     def __init__(self, interfaces: List[Interface]) -> None:
         self._files: Dict[Namespace, int] = {}
-        self._names: Dict[Namespace, List[str]] = {}
+        self._interfaces: Dict[Namespace, Dict[bytes, Interface]] = {}
+        #: How each interface's row begins: its namespace and name, as JSON.
+        self._heads: Dict[Interface, bytes] = {}
         for interface in interfaces:
-            self._names.setdefault(interface.namespace, []).append(interface.name)
-        for namespace in self._names:
+            name = b"%b:" % interface.name.encode()
+            # The kernel writes "%6s:".
+            name = (b"\n" if len(name) > 6 else b" ") + name
+            self._interfaces.setdefault(interface.namespace, {})[name] = interface
+            self._heads[interface] = json.dumps([interface.namespace.inode, interface.name])[:-1].encode()
+        for namespace in self._interfaces:
             with contextlib.suppress(OSError), inside(namespace):
                 self._files[namespace] = os.open("/proc/thread-self/net/dev", os.O_RDONLY)
 
-    def read(self) -> List[List[object]]:
-        """Rows of netns, name, rx packets, bytes, errors, dropped, tx packets, bytes, errors, dropped.
+    def read(self) -> Dict[Interface, bytes]:
+        """JSON rows of netns, name, rx packets, bytes, errors, dropped, tx packets, bytes, errors, dropped.
 
-        An interface that is gone has no row.
+        The numbers pass through as the kernel wrote them.  An interface that is gone has no row.
         """
-        rows: List[List[object]] = []
+        rows: Dict[Interface, bytes] = {}
         for namespace, fd in self._files.items():
             try:
-                text = read_whole(fd).decode("utf-8", "replace")
+                text = read_whole(fd)
             except OSError:
                 continue
-            names = self._names[namespace]
-            for line in text.splitlines():
-                name, _, rest = line.partition(":")
-                if name.strip() in names:
-                    fields = rest.split()
-                    values: List[object] = [namespace.inode, name.strip()]
-                    values.extend(int(fields[column]) for column in self._COLUMNS)
-                    rows.append(values)
+            for name, interface in self._interfaces[namespace].items():
+                start = text.find(name)
+                if start < 0:
+                    continue
+                start += len(name)
+                fields = text[start : text.find(b"\n", start)].split()
+                values = [self._heads[interface], *[fields[column] for column in self._COLUMNS]]
+                rows[interface] = b",".join(values) + b"]"
         return rows
 
     def close(self) -> None:

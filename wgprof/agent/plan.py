@@ -25,14 +25,18 @@ class Facts:
     traceable: Optional[FrozenSet[Tuple[str, str]]]
     #: BTF: module ("vmlinux" for the kernel itself), function -> number of arguments, None if it has none.
     arguments: Callable[[str, str], Optional[int]]
+    #: BTF: module, function -> the function's number there, None if it has none.
+    function_id: Callable[[str, str], Optional[int]]
     #: BTF: "structure.member" -> byte offset; raises BtfError.
     offset: Callable[[str], int]
     tracepoints: FrozenSet[str]
-    module_fentry: bool  # bcc can attach fentry and fexit to a module's functions
+    module_fentry: bool  # fentry and fexit reach the module's functions
     kernel_fentry: bool  # and to the kernel's own
     kprobes: bool  # the kernel has kprobes
     #: The kernel may switch tasks in the middle of kernel code (preempt=full or lazy).
     preemptible: bool = False
+    #: BTF ids of the function bpf_rdonly_cast and of a type for it; None where the kernel lacks it.
+    cast: Optional[Tuple[int, int]] = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Attachment:
     program: str  # name of the BPF function
     source: str  # the line of C that makes it
     affects: str
+    type_id: int = 0  # of the function in its module's type information, for fentry and fexit
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,12 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
     Raises PlanError when offsets are missing, since then no probe can read anything.
     """
     resolved = Resolved(defines=_defines(plan, facts))
+    # A handler that is called by fentry leaves to fexit what that sees as well: they come together.
+    halves = {(point.replace(" end", " start"), "fentry") for point, kind in refused if kind == "fexit"}
+    refused = refused | halves
+    attached: Set[Tuple[str, str]] = set()
     for entry in plan["points"]:
-        if not _exists(plan, entry, facts):
+        if not _exists(plan, entry, facts) or tuple(entry.get("unless", ())) in attached:
             continue
         module = entry.get("module", plan["module"])
         affects = "; ".join(entry["affects"])
@@ -133,16 +142,18 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
                 break
         if attachment:
             resolved.attachments.append(attachment)
+            attached.add((attachment.point, attachment.kind))
         else:
             resolved.missing.append(Missing(entry["point"], "; ".join(dict.fromkeys(reasons)), affects))
     return resolved
 
 
 def _exists(plan: Dict[str, Any], entry: Dict[str, Any], facts: Facts) -> bool:
-    """False for a point of another variant of the module than the one that is loaded."""
-    owner = entry.get("module", plan["module"])
-    places = (place for name in entry["functions"] for place in facts.symbols.get(name, ()))
-    return "only_in" not in entry or any(module == owner for _, module in places)
+    """False for a point of another variant of the module than the one that is loaded: that has functions of its own."""
+    variant = entry.get("only_in")
+    names = (name for other in plan["points"] if other.get("only_in") == variant for name in other["functions"])
+    places = (place for name in names for place in facts.symbols.get(name, ()))
+    return variant is None or any(module == plan["module"] for _, module in places)
 
 
 def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
@@ -185,28 +196,29 @@ def _candidate(
     handler = entry["handler"]
     program = "probe_" + entry["point"].replace(" ", "_").replace(".", "_").replace("-", "_")
 
-    def made(symbol: str, program: str, source: str) -> Tuple[Attachment, str]:
-        return Attachment(entry["point"], kind, symbol, module, program, source, affects), ""
+    def made(symbol: str, program: str, source: str, type_id: int = 0) -> Tuple[Attachment, str]:
+        return Attachment(entry["point"], kind, symbol, module, program, source, affects, type_id), ""
 
     if kind == "perf":
         return made(function, program, f"CLOCK({program}, {handler})")
     if kind == "tracepoint":
         if function not in facts.tracepoints:
             return None, f"no tracepoint {function}"
-        return made(function, program, f"TRACEPOINT({program}, {handler}, {entry['argument_index']})")
+        macro = ("TRACEPOINT", "TRACEPOINT_TWO")[len(entry["argument_index"]) - 1]
+        return made(function, program, f"{macro}({', '.join([program, handler, *map(str, entry['argument_index'])])})")
     if kind in ("fentry", "fexit"):
         if not (facts.kernel_fentry if module == "vmlinux" else facts.module_fentry):
-            return None, f"no {kind} on this kernel or with this bcc"
-        count = facts.arguments(module, function)
-        if count is None:
+            return None, f"no {kind} on this kernel"
+        count, type_id = facts.arguments(module, function), facts.function_id(module, function)
+        if count is None or type_id is None:
             return None, f"{function} is not in the type information"
         if not _is_traceable(facts, function, module):
             return None, f"{function} cannot be traced"
         if kind == "fentry":
             program = f"kfunc__{module}__{function}"
-            return made(function, program, f"FENTRY{entry['arguments']}({program}, {handler})")
+            return made(function, program, f"FENTRY{entry['arguments']}({program}, {handler})", type_id)
         program = f"kretfunc__{module}__{function}"
-        return made(function, program, f"{entry.get('macro', 'FEXIT')}({program}, {handler}, {count})")
+        return made(function, program, f"{entry.get('macro', 'FEXIT')}({program}, {handler}, {count})", type_id)
     if not facts.kprobes:
         return None, "this kernel has no kprobes"
     symbol = _probe_symbol(facts, function, module)

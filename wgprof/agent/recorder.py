@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -24,10 +25,19 @@ from wgprof.agent.sampling import Sampler
 from wgprof.agent.stream import Stream
 
 AGENT_VERSION = "0.1.0"
-#: Run time of the probes is measured in one interval of so many.
-METER_EVERY = 10
+#: Run time of the probes is measured for an interval this often: the kernel patches its code for it.
+METER_NS = 5_000_000_000
+#: The agent's own memory is looked at this often.
+MEMORY_NS = 500_000_000
 #: A sign of life at least so often.
 PATIENT_S = 5.0
+
+_LOSS_NAMES = tuple(key.encode() for key in maps.LOSS_KEYS)
+#: The JSON of a TICK.  Ten times a second, for a whole recording: so it is put together, not encoded.
+_HEAD = (
+    b'{"t_ns":%d,"late_ns":%d,"sample_every":%d,"agent":{"cpu_ns":%d,"rss_bytes":%d},"cpu":%b,"softirqs":%b,'
+    b'"interfaces":[%b],"objects":%b,"losses":{%b},"event_bytes":%d,%b'
+)
 
 
 class Recorder:
@@ -44,21 +54,22 @@ class Recorder:
         self._control = probes.control
         self._objects = maps.Objects(probes.map_fd("objects"), self._slots)
         self._blocks = maps.Blocks(probes.map_fd("blocks"), self._slots, self._cpus, kernel.online_cpus())
-        self._states = maps.States(probes.map_fd("states"), self._cpus, probes.value_size("states"))
+        self._states = maps.States(probes.map_fd("states"), probes.value_size("states"), self._cpus)
         self._drain = Drain(maps.Ring(probes.map_fd("events"), RING_BYTES), stream)
         self._sampler = Sampler(int(request.get("sample", 0)))
         self._meter = Meter([item.fd for item in probes.attached])
-        self._ticks = 0
+        self._memory_due_ns = self._meter_due_ns = 0
         self._stop: Optional[str] = None
         self._interfaces: List[netns.Interface] = []
-        self._counters = netns.Counters([])
+        self._counters = self._outer_counters = netns.Counters([])
         self._accounts = Accounts()
+        self._resident_bytes = self._accounts.resident_bytes()
         self._gone: set[str] = set()
         self._input = b""
         self._go = False
 
     def _check_layout(self) -> None:
-        sizes = {"blocks": maps.BLOCK_BYTES, "objects": maps.OBJECT.size, "control": maps.CONTROL.size}
+        sizes = {"blocks": maps.BLOCK_BYTES, "objects": maps.OBJECT.size * self._slots, "control": maps.CONTROL.size}
         for name, expected in sizes.items():
             found = self._probes.value_size(name)
             if found != expected:
@@ -67,7 +78,8 @@ class Recorder:
     def run(self, interfaces: List[netns.Interface], hello: Dict[str, Any], outer: Outer) -> None:
         """Records until the time is up, stdin closes, or a signal asks to stop."""
         self._interfaces = interfaces
-        self._counters = netns.Counters([*interfaces, *outer.interfaces])
+        self._counters = netns.Counters(interfaces)
+        self._outer_counters = netns.Counters(outer.interfaces)
         for stopper in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(stopper, self._on_signal)
         interval_ns = int(self._request.get("interval_ms", 100)) * 1_000_000
@@ -77,6 +89,9 @@ class Recorder:
         except Exception as error:
             self._stream.log("warning", "probe", f"queue depths cannot be sampled on a clock: {error}")
         self._control.sample_every(self._sampler.every)
+        # What is there now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         start = time.monotonic_ns()
         hello.update(start_ns=start, start_unix_ns=time.time_ns(), sample_every=self._sampler.every)
         self._stream.json(Kind.HELLO, hello)
@@ -132,38 +147,46 @@ class Recorder:
         cells = self._blocks.changed(self._objects.slots)
         interfaces = self._counters.read()
         self._note_vanished(interfaces)
-        head: Dict[str, Any] = {
-            "t_ns": now,
-            "late_ns": late_ns,
-            "sample_every": self._sampler.every,
-            "agent": {"cpu_ns": time.process_time_ns(), "rss_bytes": self._accounts.resident_bytes()},
-            "cpu": self._accounts.cpu_times(),
-            "softirqs": self._accounts.softirqs(),
-            "interfaces": interfaces,
-            "objects": news,
-            "losses": self._states.losses(),
-            "event_bytes": self._stream.event_bytes,
-            **outer,
-        }
+        head = _HEAD % (
+            now,
+            late_ns,
+            self._sampler.every,
+            time.process_time_ns(),
+            self._resident_bytes,
+            self._accounts.cpu_times(),
+            self._accounts.softirqs(),
+            b",".join([*interfaces.values(), *self._outer_counters.read().values()]),
+            json.dumps(news).encode() if news else b"[]",
+            b",".join([b'"%b":%d' % loss for loss in zip(_LOSS_NAMES, self._states.counts())]),
+            self._stream.event_bytes,
+            json.dumps(outer, separators=(",", ":"))[1:].encode(),
+        )
         self._drain.empty()
         self._stream.tick(head, cells)
-        every = self._sampler.next(self._blocks.packets, now)
+        every = self._sampler.next(self._blocks.packets(), now)
         if every:
             self._control.sample_every(every)
-        self._ticks += 1
-        self._meter.turn(on=self._ticks % METER_EVERY == 1)
+        if now >= self._memory_due_ns:
+            self._memory_due_ns = now + MEMORY_NS
+            self._resident_bytes = self._accounts.resident_bytes()
+        meter_is_due = now >= self._meter_due_ns
+        self._meter.turn(on=meter_is_due)
+        if meter_is_due:
+            self._meter_due_ns = now + METER_NS
 
     def _named(self, item: Dict[str, object]) -> Dict[str, object]:
         names = {i.namespace.inode: i.namespace.name for i in self._interfaces}
         return {**item, "netns_name": names.get(int(str(item["netns"])), "")}
 
-    def _note_vanished(self, rows: List[List[object]]) -> None:
-        present = {(row[0], row[1]) for row in rows}
+    def _note_vanished(self, rows: Dict[netns.Interface, bytes]) -> None:
+        if len(rows) == len(self._interfaces):
+            return
         for interface in self._interfaces:
             label = _label(interface.name, interface.namespace.name)
-            if (interface.namespace.inode, interface.name) not in present and label not in self._gone:
+            if interface not in rows and label not in self._gone:
                 self._gone.add(label)
                 self._stream.log("warning", "interface", f"interface {label} went away")
+        # Interfaces go before their module does.
         if not os.path.isdir("/sys/module/wireguard") and "module" not in self._gone:
             self._gone.add("module")
             self._stream.log("warning", "module", "the wireguard module was unloaded")

@@ -12,7 +12,7 @@ import platform
 import struct
 import time
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Union
 
 _NR_BPF = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), 321)
 _OBJ_GET_INFO_BY_FD = 15
@@ -37,16 +37,17 @@ class ProgramStatistics:
         )
 
 
-def _bpf(command: int, attributes: bytes) -> int:
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    return int(_libc.syscall(_NR_BPF, command, buffer, len(attributes)))
+def bpf(command: int, attributes: "Union[bytes, ctypes.Array[ctypes.c_char]]") -> int:
+    """bpf(2); the kernel may write into attributes that are a buffer.  Negative on errors, see ctypes.get_errno."""
+    buffer = ctypes.create_string_buffer(attributes, len(attributes)) if isinstance(attributes, bytes) else attributes
+    return int(_libc.syscall(_NR_BPF, command, buffer, len(buffer)))
 
 
 def program_statistics(fd: int) -> ProgramStatistics:
     """Totals since the program was loaded; zeros if the kernel does not tell."""
     info = ctypes.create_string_buffer(_INFO_BYTES)
     attributes = struct.pack("<IIQ", fd, _INFO_BYTES, ctypes.addressof(info))
-    if _bpf(_OBJ_GET_INFO_BY_FD, attributes) < 0:
+    if bpf(_OBJ_GET_INFO_BY_FD, attributes) < 0:
         return ProgramStatistics(0, 0, 0)
     run_ns, runs, misses = struct.unpack_from("<QQQ", info.raw, _RUN_TIME_OFFSET)
     return ProgramStatistics(runs, run_ns, misses)
@@ -74,7 +75,7 @@ class Meter:
         if self._always or on == (self._fd is not None):
             return
         if on:
-            fd = _bpf(_ENABLE_STATS, struct.pack("<I", 0))
+            fd = bpf(_ENABLE_STATS, struct.pack("<I", 0))
             if fd >= 0:
                 self._fd, self._since_ns = fd, time.monotonic_ns()
         elif self._fd is not None:

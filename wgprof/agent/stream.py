@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Dict
+from typing import Any, Dict, List, Sequence
 
-from wgprof.agent.frames import Kind, Payload, encode_json, encode_parts
+from wgprof.agent.frames import Kind, Payload, encode_json, encode_parts, unsealed_header
+from wgprof.agent.layout import CELL, CELL_PREFIX
 
 
 class Stream:
@@ -33,23 +34,29 @@ class Stream:
     def json(self, kind: Kind, value: Dict[str, Any]) -> None:
         self._write(encode_json(kind, self._sequence, value))
 
-    def tick(self, head: Dict[str, Any], cells: bytes) -> None:
-        self._with_head(Kind.TICK, head, cells, self._compress)
+    def tick(self, head: bytes, cells: Sequence[Payload]) -> None:
+        """`head` is JSON; `cells` are what `Blocks.changed` gave: prefixes and cells in turn, read where they lie."""
+        parts: List[Payload] = [len(head).to_bytes(4, "little"), head, *cells]
+        if self._compress:
+            self._write(*encode_parts(Kind.TICK, self._sequence, b"".join(parts), compress=True))
+        else:
+            # In one piece: a device, such as a virtual machine's console, takes each piece by itself.
+            length = 4 + len(head) + len(cells) // 2 * (CELL_PREFIX.size + CELL.size)
+            self._write(b"".join([unsealed_header(Kind.TICK, self._sequence, length), *parts]))
 
     def perf(self, head: Dict[str, Any], text: bytes) -> None:
-        """Text compresses to a tenth; what does not pay for small pieces `encode` leaves alone."""
-        self._with_head(Kind.PERF, head, text, compress=True)
-
-    def _with_head(self, kind: Kind, head: Dict[str, Any], rest: bytes, compress: bool) -> None:
-        """A frame of a JSON object, its length in front of it, and bytes behind it."""
-        text = json.dumps(head, separators=(",", ":")).encode()
-        payload = len(text).to_bytes(4, "little") + text + rest
-        self._write(*encode_parts(kind, self._sequence, payload, compress))
+        """A frame of a JSON object, its length in front of it, and text, which compresses to a tenth."""
+        first = json.dumps(head, separators=(",", ":")).encode()
+        payload = len(first).to_bytes(4, "little") + first + text
+        self._write(*encode_parts(Kind.PERF, self._sequence, payload, compress=True))
 
     def events(self, records: Payload) -> None:
         """Ring buffer records, as they lie there; they are not needed any more when this returns."""
         self.event_bytes += len(records)
-        self._write(*encode_parts(Kind.EVENTS, self._sequence, records, self._compress))
+        if self._compress:
+            self._write(*encode_parts(Kind.EVENTS, self._sequence, records, compress=True))
+        else:
+            self._write(unsealed_header(Kind.EVENTS, self._sequence, len(records)), records)
 
     def log(self, level: str, topic: str, message: str) -> None:
         self.json(Kind.LOG, {"t_ns": time.monotonic_ns(), "level": level, "topic": topic, "message": message})

@@ -59,12 +59,11 @@ class Journeys:
 
 def join_journeys(events: pd.DataFrame) -> Journeys:
     """Join the rows of the `journeys` table; their order does not matter."""
-    point = ints(events, "point")
-    events, point = _known(events, point)
-    step = (point - 1) % _POINTS_PER_DIRECTION
-    direction = (point - 1) // _POINTS_PER_DIRECTION
+    # Ten million events: columns stay as narrow as they are, for fresh memory costs more than arithmetic.
+    events, point = _known(events, events["point"].to_numpy(dtype=np.int8))
+    direction, step = np.divmod(point - np.int8(1), np.int8(_POINTS_PER_DIRECTION))
     end_ns, service_ns = ints(events, "end_ns"), ints(events, "service_ns")
-    flags = ints(events, "flags")
+    flags = events["flags"].to_numpy(dtype=np.uint8)
     packet, first = _packets(events, direction)
     count = first.size
 
@@ -86,7 +85,7 @@ def join_journeys(events: pd.DataFrame) -> Journeys:
     head[packet[(flags & FLAG_HEAD) != 0]] = True
     failed[packet[(flags & FLAG_FAILED) != 0]] = True
     return Journeys(
-        direction[first].astype(np.int8),
+        direction[first],
         ints(events, "object")[first],
         ints(events, "key_index")[first],
         events["nonce"].to_numpy(dtype=np.uint64)[first],
@@ -99,21 +98,26 @@ def join_journeys(events: pd.DataFrame) -> Journeys:
     )
 
 
-def _known(events: pd.DataFrame, point: IntArray) -> tuple[pd.DataFrame, IntArray]:
+def _known(events: pd.DataFrame, point: npt.NDArray[np.int8]) -> tuple[pd.DataFrame, npt.NDArray[np.int8]]:
     """Without the points this version does not know."""
     good = (point >= 1) & (point <= len(DIRECTIONS) * _POINTS_PER_DIRECTION)
     return (events, point) if good.all() else (events[good], point[good])
 
 
-def _packets(events: pd.DataFrame, direction: IntArray) -> tuple[IntArray, IntArray]:
+def _packets(events: pd.DataFrame, direction: npt.NDArray[np.int8]) -> tuple[IntArray, IntArray]:
     """The packet number of each event, and for each packet one of its events."""
-    session = (ints(events, "object") << 33) | (direction << 32) | ints(events, "key_index")
+    session = events["object"].to_numpy().astype(np.int64)
+    session <<= 1
+    session |= direction
+    session <<= 32
+    session |= events["key_index"].to_numpy()
     session_number, sessions = pd.factorize(session)
     nonce = events["nonce"].to_numpy(dtype=np.uint64)
     shift = max(1, len(sessions).bit_length())
     if nonce.size and int(nonce.max()) >> (63 - shift):  # never from a real session; keep the join right all the same
         nonce = pd.factorize(nonce)[0].astype(np.uint64)
-    name = (nonce.astype(np.int64) << shift) | session_number
+    name = nonce.view(np.int64) << shift
+    name |= session_number
     packet, packets = pd.factorize(name)
     first = np.zeros(len(packets), dtype=np.int64)
     first[packet[::-1]] = np.arange(packet.size - 1, -1, -1)
@@ -163,13 +167,19 @@ class Sampling:
         order = np.argsort(ints(intervals, "t_ns"))
         self._starts = ints(intervals, "t_ns")[order]
         self._every = np.maximum(ints(intervals, "sample_every")[order], 1)
+        #: What was last asked for: every wait and queue asks for the same stages of the same journeys.
+        self._asked: Journeys | None = None
+        self._every_at: dict[int, IntArray] = {}
 
     def weights(self, journeys: Journeys, first: int, last: int) -> FloatArray:
         """Packets that a journey seen at stages `first` and `last` stands for: the least common multiple of both Ns."""
         if not self._starts.size:
             return np.ones(len(journeys))
-        both = (self._every[self._interval(journeys.end_ns[stage])] for stage in (first, last))
-        return np.lcm(*both).astype(np.float64)
+        if self._asked is not journeys:
+            self._asked, self._every_at = journeys, {}
+        for stage in {first, last} - set(self._every_at):
+            self._every_at[stage] = self._every[self._interval(journeys.end_ns[stage])]
+        return np.lcm(self._every_at[first], self._every_at[last]).astype(np.float64)
 
     def changed_for(self, nonce: npt.NDArray[np.uint64], first_ns: IntArray, last_ns: IntArray) -> BoolArray:
         """Packets of which an N in force around their time would not have taken a sample."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from wgprof.analysis.histogram import counts_of, largest, quantiles
+from wgprof.analysis.histogram import HistogramSums, largest, quantiles
 from wgprof.analysis.journeys import Journeys, Sampling
 from wgprof.analysis.little import Batches, Little, little
 from wgprof.analysis.names import Names
@@ -59,15 +59,15 @@ def direction_of(queue: str) -> str:
     return "rx" if queue in (RINGS["rx"], PEER_QUEUES["rx"]) else "tx"
 
 
-def queue_rows(recording: Tables, journeys: Journeys, sampling: Sampling, names: Names, window: Window) -> list[Queue]:
+def queue_rows(
+    recording: Tables, histograms: HistogramSums, journeys: Journeys, sampling: Sampling, names: Names, window: Window
+) -> list[Queue]:
     """Every queue something arrived at or was sampled in, in the order of the path."""
     arrivals, depths = within(recording.table("arrivals"), window), within(recording.table("depths"), window)
-    histograms = within(recording.table("histograms"), window)
     rows = []
     for queue in LIMITS:
         met, seen = only(arrivals, queue=queue), only(depths, queue=queue)
-        bins = only(histograms, metric=f"{queue}.depth")
-        met_of, seen_of, bins_of = by_object(met), by_object(seen), by_object(bins)
+        met_of, seen_of = by_object(met), by_object(seen)
         for number in sorted({*met_of, *seen_of}):
             met_here, seen_here = met_of.get(number, met.iloc[:0]), seen_of.get(number, seen.iloc[:0])
             if not total(met_here, "handoffs") and not total(seen_here, "depth_sum"):
@@ -79,7 +79,7 @@ def queue_rows(recording: Tables, journeys: Journeys, sampling: Sampling, names:
                 waits = journeys.end_ns[0][mine], waited_ns[mine], weights[mine]
                 batches = _batches(met_here, seen_here, waits, window)
                 law = little(batches, int(np.count_nonzero(mine)))
-            counts = counts_of(bins_of.get(number, bins.iloc[:0]))
+            counts = histograms.of(f"{queue}.depth", number)
             rows.append(replace(_row(queue, number, met_here, seen_here, counts), law=law))
     return rows
 
@@ -129,14 +129,17 @@ def _batches(
 ) -> Batches:
     """Cut into batches.  `waits`: of each journey when it was queued, how long it waited, and its weight."""
     queued_ns, waited_ns, weights = waits
-    count = max(1, (window.end_ns - window.start_ns) // _BATCH_NS)
+    length_ns = window.end_ns - window.start_ns
+    # Not more batches than rows, however far apart a damaged recording says that these are.
+    count = max(1, min(length_ns // _BATCH_NS, len(met) + len(seen)))
+    batch_ns = _BATCH_NS if length_ns < 2 * count * _BATCH_NS else length_ns // count
 
     def summed(t_ns: np.ndarray, values: np.ndarray) -> FloatArray:
-        batch = np.clip((t_ns - window.start_ns) // _BATCH_NS, 0, count - 1)
+        batch = np.clip((t_ns - window.start_ns) // batch_ns, 0, count - 1)
         return np.bincount(batch, weights=values, minlength=count).astype(np.float64)
 
-    seconds = np.full(count, _BATCH_NS / 1e9)
-    seconds[-1] = (window.end_ns - window.start_ns - (count - 1) * _BATCH_NS) / 1e9
+    seconds = np.full(count, batch_ns / 1e9)
+    seconds[-1] = (length_ns - (count - 1) * batch_ns) / 1e9
     return Batches(
         seconds,
         summed(ints(seen, "t_ns"), ints(seen, "depth_sum")),

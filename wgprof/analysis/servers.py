@@ -1,7 +1,8 @@
 """Utilisation, demand and cap of everything that can be busy.
 
 Operational laws (Denning and Buzen 1978): utilisation U = X D, so a server that cannot be
-multiplied caps throughput at X / U = 1 / D, where D is the CPU time a packet needs there.
+multiplied caps throughput at X / U = 1 / D, where D is the CPU time a packet needs there.  A peer's
+serial server serves nobody while a softirq runs on top of it, so that time is part of what caps it.
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ class Server:
     demand_ns: float | None  # CPU time per packet
     cap_pps: float | None  # throughput at which it would be busy all the time
     cap_mbit_s: float | None
+    occupied_ce: float = 0.0  # busy_ce; of a peer's serial server also what ran on top of it
+
+    @property
+    def occupancy(self) -> float:
+        """occupied_ce / capacity: at 1 the server is at its cap."""
+        return self.occupied_ce / self.capacity
 
     @property
     def caps(self) -> str:
@@ -77,7 +84,9 @@ def server_rows(
         for number in sorted({*runs_of, *steps_of}):
             of_peer = runs_of.get(number, runs.iloc[:0]), steps_of.get(number, steps.iloc[:0])
             label = f"{server} of {names.label(number)}"
-            rows.append(_server(server, direction, label, *of_peer, window=window, number=number, serial=True))
+            rows.append(
+                _server(server, direction, label, *of_peer, window=window, number=number, serial=True, on_top=True)
+            )
         server, stage = _PARALLEL[direction]
         runs, steps = only(executions, server=server), only(stages, stage=stage)
         capacity = max(len(cores), 1)
@@ -150,15 +159,17 @@ def _server(
     serial: bool = False,
     capacity: int = 1,
     last: str = "",
+    on_top: bool = False,
 ) -> Server:
-    """`last`: of several stages in `steps` the one whose packets count."""
+    """`last`: of several stages in `steps` the one whose packets count.  `on_top`: what ran on top of it counts."""
     busy_ns = total(runs, "busy_ns") + total(steps, "service_ns")
+    occupied_ns = busy_ns + (total(steps, "nested_ns") if on_top else 0)
     passed = only(steps, stage=last) if last else steps
     packets = total(passed, "packets")
     demand_ns = busy_ns / packets if packets else None
     # A worker bound to one CPU caps nothing: its packets could go to another CPU.
     caps = demand_ns is not None and demand_ns > 0 and cpu is None
-    cap_pps = capacity * 1e9 / demand_ns if caps and demand_ns else None
+    cap_pps = capacity * 1e9 * packets / occupied_ns if caps else None
     mean_bytes = total(passed, "bytes") / packets if packets else 0.0
     busy_ce = busy_ns / 1e9 / window.duration_s
     return Server(
@@ -177,16 +188,32 @@ def _server(
         demand_ns,
         cap_pps,
         None if cap_pps is None else cap_pps * mean_bytes * 8 / 1e6,
+        occupied_ns / 1e9 / window.duration_s,
     )
 
 
 def _cpu(core: Core) -> Server:
     return Server(
-        "cpu", "both", f"CPU {core.cpu}", None, core.cpu, True, 1, 0, 0, 0, core.busy, core.busy, None, None, None
+        "cpu",
+        "both",
+        f"CPU {core.cpu}",
+        None,
+        core.cpu,
+        True,
+        1,
+        0,
+        0,
+        0,
+        core.busy,
+        core.busy,
+        None,
+        None,
+        None,
+        core.busy,
     )
 
 
 def busiest(servers: Sequence[Server], direction: str) -> Server | None:
-    """The server of a direction with the highest utilisation, among those that have a cap."""
+    """The server of a direction that is nearest to its cap."""
     able = [s for s in servers if s.direction == direction and s.cap_pps is not None]
-    return max(able, key=lambda s: s.utilisation, default=None)
+    return max(able, key=lambda s: s.occupancy, default=None)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wgprof.analysis.histogram import counts_of, duration_quantiles_ns
-from wgprof.analysis.tables import DIRECTIONS, STAGES, by_object, only, total, within
+from wgprof.analysis.histogram import HistogramSums, duration_quantiles_ns
+from wgprof.analysis.tables import DIRECTIONS, STAGES, IntArray, by_object, only, total, within
 from wgprof.analysis.window import Window
 
 
@@ -31,26 +31,25 @@ class Stage:
     cpus: tuple[int, ...]  # that ran it
 
 
-def stage_rows(stages: pd.DataFrame, histograms: pd.DataFrame, window: Window) -> list[Stage]:
+def stage_rows(stages: pd.DataFrame, histograms: HistogramSums, window: Window) -> list[Stage]:
     """All stages in order: for each first the sum over all peers, then every peer that used it."""
-    stages, histograms = within(stages, window), within(histograms, window)
+    stages = within(stages, window)
     rows = []
     for direction in DIRECTIONS:
         for stage in STAGES[direction]:
             mine = only(stages, stage=stage)
-            times = only(histograms, metric=f"{stage}.service")
-            rows.append(_row(direction, stage, None, mine, times, window=window))
-            nothing, times_of = times.iloc[:0], by_object(times)
+            metric = f"{stage}.service"
+            rows.append(_row(direction, stage, None, mine, histograms.of(metric), window=window))
             for number, of_peer in by_object(mine).items():
-                rows.append(_row(direction, stage, number, of_peer, times_of.get(number, nothing), window=window))
+                rows.append(_row(direction, stage, number, of_peer, histograms.of(metric, number), window=window))
     return rows
 
 
 def _row(
-    direction: str, stage: str, number: int | None, mine: pd.DataFrame, times: pd.DataFrame, *, window: Window
+    direction: str, stage: str, number: int | None, mine: pd.DataFrame, times: IntArray, *, window: Window
 ) -> Stage:
     packets, octets, service_ns = total(mine, "packets"), total(mine, "bytes"), total(mine, "service_ns")
-    p50, p99 = duration_quantiles_ns(counts_of(times), (0.5, 0.99))
+    p50, p99 = duration_quantiles_ns(times, (0.5, 0.99))
     busy = mine[(mine["packets"] > 0) | (mine["failed"] > 0)]
     return Stage(
         direction,

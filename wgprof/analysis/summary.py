@@ -9,21 +9,30 @@ from wgprof.analysis import units
 from wgprof.analysis.checks import Check, Evidence, Overhead
 from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
+from wgprof.analysis.held import CryptWait, Held, crypt_waits, held_rows
+from wgprof.analysis.histogram import HistogramSums
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
+from wgprof.analysis.laws import Laws, laws_of
 from wgprof.analysis.ledger import Ledger, ledger_of
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.outer import OuterPath, outer_path
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
+from wgprof.analysis.spans import Spans, spans_of
 from wgprof.analysis.stages import Stage, stage_rows
-from wgprof.analysis.tables import DIRECTIONS, STAGES, Tables
+from wgprof.analysis.tables import DIRECTIONS, LIMITS, STAGES, FloatArray, Tables
 from wgprof.analysis.variant import Variant, variant_of
-from wgprof.analysis.waits import Wait, wait_rows
+from wgprof.analysis.waits import Wait, wait_rows, wait_spans
 from wgprof.analysis.window import Window, active_window
 
 #: From this mean share on it is worth saying that the CPUs themselves are the nearest limit.
 _CPUS_MATTER = 0.7
+#: The histograms that are looked at.
+_METRICS = (
+    *(f"{stage}.service" for direction in DIRECTIONS for stage in STAGES[direction]),
+    *(f"{queue}.depth" for queue in LIMITS),
+)
 DIRECTION_NAMES = {"tx": "transmit", "rx": "receive"}
 
 
@@ -76,6 +85,11 @@ class Analysis:
     sampled: Sampled | None  # by perf, if it was asked for
     ends: Ends | None = None  # both ends of tunnels, if it has them
     outer: OuterPath = field(default_factory=OuterPath)
+    spans: Spans | None = None  # what intervals are taken over; None when nothing flowed
+    laws: Laws = field(default_factory=Laws)
+    held: list[Held] = field(default_factory=list)
+    crypt_waits: list[CryptWait] = field(default_factory=list)
+    wait_spans: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)  # for comparing recordings
 
     @property
     def failed(self) -> list[Check]:
@@ -98,14 +112,15 @@ def analyse(recording: Tables) -> Analysis:
         checks = quality.idle_panel(recording, names, ledger, overhead)
         return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, ledger, sampled)
 
-    histograms = recording.table("histograms")
+    # The two large tables one after the other: joining journeys takes most memory.
     journeys = join_journeys(recording.table("journeys"))
+    histograms = HistogramSums(recording.table("histograms"), window, _METRICS)
     sampling = Sampling(intervals)
     counts = journey_counts(journeys, sampling, window)
     stage_list = stage_rows(stages, histograms, window)
     cores = core_rows(cpus, stages, executions, window)
     servers = server_rows(stages, executions, cores, names, window, inline=variant.is_inline)
-    queues = queue_rows(recording, journeys, sampling, names, window)
+    queues = queue_rows(recording, histograms, journeys, sampling, names, window)
     headline = _headline(stage_list, cores, servers)
     overhead = quality.overhead_of(recording, sum(t.packets for t in headline.throughput) / window.recorded_s)
     ledger, inline = ledger_of(recording, names, counts), variant.is_inline
@@ -113,8 +128,13 @@ def analyse(recording: Tables) -> Analysis:
     checks = quality.panel(recording, evidence)
     waits = wait_rows(journeys, sampling, window)
     ends = ends_within(recording, journeys)
+    spans = spans_of(recording, window)
+    laws = laws_of(stages, executions, cpus, servers, cores, names, spans)
+    by_span = wait_spans(journeys, sampling, spans)
+    held, by_cpu = held_rows(journeys, spans, window), crypt_waits(journeys, window)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, ledger, sampled, ends, outer_path(recording, window))
+    outer = outer_path(recording, window)
+    return Analysis(*parts, variant, ledger, sampled, ends, outer, spans, laws, held, by_cpu, by_span)
 
 
 def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> Headline:
@@ -136,28 +156,16 @@ def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> 
     )
 
 
-def verdict(analysis: Analysis) -> list[str]:
-    """The answer; before it, that the packets were not encrypted, if so."""
-    warning = analysis.variant.warning
-    return [warning, *answer(analysis)] if warning else answer(analysis)
-
-
-def answer(analysis: Analysis) -> list[str]:
-    """Three lines for a tired engineer; when the recording contradicts itself, that comes first."""
+def speed_line(analysis: Analysis) -> str:
+    """What flowed, and how busy the CPUs were; empty when nothing flowed."""
     if analysis.headline is None or analysis.window is None:
-        lines = [
-            "Nothing flowed: no packet passed a WireGuard stage while this was recorded.",
-            "Send traffic through the tunnel while recording; `wg show` says whether the peers have shaken hands.",
-        ]
-    else:
-        flows = "; ".join(
-            f"{DIRECTION_NAMES[f.direction]} {units.bits(f.rate_mbit_s)} ({units.rate(f.rate_pps)})"
-            for f in analysis.headline.throughput
-        )
-        speed = f"{flows}, over {analysis.window.duration_s:.1f} s. {_cpus(analysis.headline)}"
-        lines = [speed[0].upper() + speed[1:], _limits(analysis.headline)]
-    quality_first = bool(analysis.failed)
-    return [quality_line(analysis), *lines] if quality_first else [*lines, quality_line(analysis)]
+        return ""
+    flows = "; ".join(
+        f"{DIRECTION_NAMES[f.direction]} {units.bits(f.rate_mbit_s)} ({units.rate(f.rate_pps)})"
+        for f in analysis.headline.throughput
+    )
+    speed = f"{flows}, over {analysis.window.duration_s:.1f} s. {_cpus(analysis.headline)}"
+    return speed[0].upper() + speed[1:]
 
 
 def _cpus(headline: Headline) -> str:
@@ -169,21 +177,29 @@ def _cpus(headline: Headline) -> str:
     return text + "."
 
 
-def _limits(headline: Headline) -> str:
+def busy_words(server: Server) -> str:
+    """How busy a server is, in a sentence; and with what ran on top of it, where that is more."""
+    text = f"{units.share(server.utilisation)} busy ({units.cores(server.busy_ce)})"
+    more = server.occupancy >= server.utilisation + 0.01
+    return f"{text}, {units.share(server.occupancy)} with what runs on top of it" if more else text
+
+
+def limits_line(headline: Headline) -> str:
+    """The busiest server of each direction and its cap."""
     parts = []
     for flow in headline.throughput:
         server = flow.server
         if server is None:
             continue
         parts.append(
-            f"{DIRECTION_NAMES[flow.direction]}: {server.label} is {units.share(server.utilisation)} busy"
-            f" ({units.cores(server.busy_ce)}), {server.caps} at {units.rate(server.cap_pps)}"
+            f"{DIRECTION_NAMES[flow.direction]}: {server.label} is {busy_words(server)},"
+            f" {server.caps} at {units.rate(server.cap_pps)}"
             f" ({units.bits(server.cap_mbit_s)})"
         )
     if not parts:
         return "No server's busy time was measured."
     text = "Busiest server, " + "; ".join(parts) + "."
-    nearer = all(f.server is None or f.server.utilisation < headline.busy_share for f in headline.throughput)
+    nearer = all(f.server is None or f.server.occupancy < headline.busy_share for f in headline.throughput)
     if nearer and headline.busy_share >= _CPUS_MATTER:
         text += f" All CPUs together are nearer their limit: ×{1 / headline.busy_share:.2f} at most."
     return text

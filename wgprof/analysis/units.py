@@ -65,3 +65,30 @@ def size(octets: int) -> str:
     if octets < 1_000_000:
         return f"{octets / 1000:.1f} kB"
     return f"{octets / 1_000_000:.1f} MB"
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A value in its unit, as people read it."""
+    if value is None:
+        return "not known"
+    match unit:
+        case "share":
+            return share(value)
+        case "CE":
+            return f"{value:.3f} CE" if abs(value) < 0.1 else cores(value)
+        case "ns":
+            return duration(value)
+        case "s":
+            return f"{digits(value)} s"
+        case "packets/s":
+            return rate(value)
+        case "Mbit/s":
+            return bits(value)
+        case "ratio":
+            return f"×{digits(value)}"
+        case "1/s":
+            return f"{digits(value)} a second"
+        case "count":
+            return digits(value)
+        case _:
+            return f"{digits(value)} {unit}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wgprof.analysis.journeys import Journeys, Sampling
+from wgprof.analysis.spans import Spans
 from wgprof.analysis.tables import DIRECTIONS, WAITS, FloatArray, IntArray
 from wgprof.analysis.window import Window
 
@@ -40,6 +41,22 @@ def wait_rows(journeys: Journeys, sampling: Sampling, window: Window) -> list[Wa
                 of_peer = known & (journeys.object == number)
                 rows.append(_row(direction, wait, int(number), waited_ns[of_peer], weights[of_peer]))
     return rows
+
+
+def wait_spans(journeys: Journeys, sampling: Sampling, spans: Spans) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Each wait of all peers by span: the weighted sum of what packets waited, and their weighted number."""
+    found = {}
+    for direction_number, direction in enumerate(DIRECTIONS):
+        mine = journeys.direction == direction_number
+        for gap, wait in enumerate(WAITS[direction]):
+            waited_ns, known = journeys.waits_ns(gap)
+            span = spans.at(journeys.end_ns[gap])
+            known = known & mine & (span >= 0)
+            weights, places = sampling.weights(journeys, gap, gap + 1)[known], span[known]
+            sums = np.bincount(places, weights=waited_ns[known] * weights, minlength=len(spans))
+            counts = np.bincount(places, weights=weights, minlength=len(spans))
+            found[wait] = sums.astype(np.float64), counts.astype(np.float64)
+    return found
 
 
 def _row(direction: str, wait: str, number: int | None, values: IntArray, weight: FloatArray) -> Wait:

@@ -19,6 +19,7 @@ from wgprof.lab.image import LabImage, ensure_image, list_images
 from wgprof.lab.image import Progress as Report
 from wgprof.lab.kvm import usable
 from wgprof.lab.machine import Machine
+from wgprof.lab.own_qemu import ensure_qemu
 from wgprof.lab.qemu import MachineSettings
 from wgprof.lab.recipe import DEFAULT_KERNEL, RECIPES
 from wgprof.lab.terminal import attach
@@ -63,6 +64,7 @@ def build(kernel: str, force: bool) -> None:
     """
     with progress_on_stderr() as report:
         image = ensure_image(kernel, progress=report, rebuild=force)
+    ensure_qemu(note)
     usable(image, note)
     size = sum(path.stat().st_blocks * 512 for path in image.directory.iterdir())
     note(f"Wrote {image.directory} ({size / 1e6:.0f} MB), kernel {image.release}")

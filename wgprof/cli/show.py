@@ -10,6 +10,7 @@ import click
 from wgprof.analysis.summary import analyse
 from wgprof.cli import other_end
 from wgprof.recording.reader import open_recording
+from wgprof.rules.diagnose import diagnose
 
 
 @click.command()
@@ -17,16 +18,17 @@ from wgprof.recording.reader import open_recording
 @other_end.option
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object (stable, versioned).")
 def command(file: Path, end: Path | None, as_json: bool) -> None:
-    """Show what a recording says: the verdict first, then the tables behind it."""
+    """Show what a recording says: the verdict first, then the evidence, then what was ruled out."""
     recording = open_recording(file)
     analysis = analyse(recording)
     if end is not None:
         analysis = other_end.compared(analysis, recording, file, end)
+    diagnosis = diagnose(analysis, recording)
     if as_json:
         from wgprof.report.as_json import as_document  # the terminal's tables are not needed here
 
-        click.echo(json.dumps(as_document(analysis, recording.manifest), indent=1))
+        click.echo(json.dumps(as_document(analysis, diagnosis, recording.manifest), indent=1))
         return
     from wgprof.report.terminal import print_analysis
 
-    print_analysis(analysis, recording)
+    print_analysis(analysis, diagnosis, recording)

@@ -106,7 +106,7 @@ def bootstrap(recipe: Recipe, target: Path, progress: Progress) -> None:
             raise
     if code:
         target.unlink(missing_ok=True)
-        raise explain_failure(recipe, lines)
+        raise explain_failure(_failed(recipe), lines)
 
 
 _CAUSES = (
@@ -129,15 +129,19 @@ _CAUSES = (
 )
 
 
-def explain_failure(recipe: Recipe, lines: list[str]) -> MachineError:
-    """mmdebstrap's last lines as one sentence and a remedy."""
+def explain_failure(what: str, lines: list[str]) -> MachineError:
+    """mmdebstrap's last lines as one sentence, which begins with `what` failed, and a remedy."""
     telling = [line for line in lines if re.match(r"(E|Err|error|dpkg)\b", line)] or lines[-1:]
     text = "\n".join(lines[-60:])
     for pattern, sentence, remedy in _CAUSES:
         if re.search(pattern, text):
-            return MachineError(f"the lab image {recipe.kernel} could not be built: {sentence}", remedy)
+            return MachineError(f"{what}: {sentence}", remedy)
     cause = telling[0][:200] if telling else "mmdebstrap said nothing"
-    return MachineError(f"the lab image {recipe.kernel} could not be built: {cause}", "Run it again for another try.")
+    return MachineError(f"{what}: {cause}", "Run it again for another try.")
+
+
+def _failed(recipe: Recipe) -> str:
+    return f"the lab image {recipe.kernel} could not be built"
 
 
 def extract_boot_files(tar: Path, out: Path) -> str:
@@ -174,7 +178,7 @@ def make_disk(recipe: Recipe, tar: Path, work: Path, disk: Path) -> None:
     environment = {**os.environ, "PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise explain_failure(recipe, result.stderr.splitlines())
+        raise explain_failure(_failed(recipe), result.stderr.splitlines())
     part.rename(disk)
 
 

@@ -13,6 +13,7 @@ from wgprof.lab import console
 from wgprof.lab.image import LabImage
 from wgprof.lab.initramfs import overlay_archive
 from wgprof.lab.lock import Notify
+from wgprof.lab.own_qemu import qemu_words, version_of
 from wgprof.lab.paths import cache_dir
 from wgprof.lab.qemu import Boot, MachineSettings, command_line
 
@@ -32,7 +33,8 @@ def usable(image: LabImage, notify: Notify) -> bool:
         return False
     path = cache_dir() / "kvm.json"
     known = _recall(path)
-    circumstances = f"{image.release} on {os.uname().release}"
+    version = ".".join(map(str, version_of(qemu_words())))
+    circumstances = f"{image.release} on {os.uname().release} by QEMU {version}"
     if circumstances not in known:
         notify("lab: trying whether KVM works (once after each restart of this machine)")
         known[circumstances] = probe(image)

@@ -16,6 +16,7 @@ from wgprof.lab.channel import ChannelClosed, CommandResult, Job, connect
 from wgprof.lab.emulator import SOCKET_S, Emulator, remove_stale_run_dirs
 from wgprof.lab.image import LabImage
 from wgprof.lab.lock import Notify, hold
+from wgprof.lab.own_qemu import ensure_qemu
 from wgprof.lab.paths import lab_lock_path
 from wgprof.lab.qemu import MachineSettings
 from wgprof.lab.stream import AgentStreams
@@ -77,7 +78,7 @@ class Machine:
         Raises MachineError when another lab is running or QEMU is missing, NeverBooted, with
         the console's last lines, when the machine does not boot.
         """
-        qemu.require_qemu()
+        ensure_qemu(self.notify)
         atexit.register(self.close)
         remedy = "Wait until it has finished, or end it (WGPROF_LAB_WAIT=SECONDS waits longer)."
         try:

@@ -7,10 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from wgprof.errors import MachineError
-from wgprof.lab.image import find_tool
-
-QEMU = "qemu-system-x86_64"
+from wgprof.lab.own_qemu import qemu_words
 
 #: Ports of the virtio-serial device, each a socket of this name in the machine's run folder.
 PORTS = ("ctl", "agent-in", "agent-out")
@@ -30,14 +27,6 @@ class MachineSettings:
     accel: str = "auto"  # "auto" uses KVM where a probe boot has proved it, "tcg" and "kvm" insist
     append: str = ""  # more words for the kernel's command line
     payload: tuple[tuple[Path, str], ...] = ()  # files and their names under /payload in the guest
-
-
-def require_qemu() -> str:
-    """Where QEMU is.  Raises MachineError if it is not installed."""
-    path = find_tool(QEMU)
-    if path is None:
-        raise MachineError("the lab needs QEMU, which is not installed", "Install it: sudo apt install qemu-system-x86")
-    return path
 
 
 def accelerator(accel: str, icount: bool) -> list[str]:
@@ -66,7 +55,7 @@ class Boot:
 
 def command_line(settings: MachineSettings, accel: str, boot: Boot, run_dir: Path) -> list[str]:
     """The whole command; the disk is never written to (snapshot)."""
-    command = [require_qemu(), "-name", "wgprof-lab,debug-threads=on", "-machine", "q35", "-nodefaults"]
+    command = [*qemu_words(), "-name", "wgprof-lab,debug-threads=on", "-machine", "q35", "-nodefaults"]
     command += accelerator(accel, settings.icount and accel != "kvm")
     command += ["-smp", str(settings.cpus), "-m", str(settings.memory_mb)]
     command += ["-display", "none", "-no-reboot", "-nic", "none", "-serial", f"file:{run_dir / 'console.log'}"]

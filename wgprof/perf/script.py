@@ -21,8 +21,8 @@ MAX_NAME = 128
 _MAX_LINE = 4096
 #: The thread's number and the CPU; the repetitions are bounded, so that no line takes long to search.
 _HEAD = re.compile(r"\s-?\d{1,10}(?:/\d{1,10})?\s{1,8}\[(\d{1,5})\]")
-#: Seconds of perf's own clock.
-_TIME = re.compile(r"\s*(\d{1,9})\.(\d{1,9}):")
+#: Seconds of perf's own clock: as many as 64 bits of nanoseconds hold.
+_TIME = re.compile(r"\s*(\d{1,11})\.(\d{1,9}):")
 _HEX = frozenset("0123456789abcdef")
 UNKNOWN = "[unknown]"
 

@@ -29,6 +29,8 @@ from wgprof.recording.writer import MANIFEST, member, this_version
 #: No table's file is larger: 100 million journeys take less.
 MAX_MEMBER = 2 << 30
 _MAX_MEMBERS = 100
+#: By far the largest table, and everything that wants it joins it once: it is not kept in memory.
+_USED_ONCE = frozenset({"journeys"})
 _ENCRYPTED = 1
 
 
@@ -69,11 +71,15 @@ class Recording:
         The caller may change what it gets.  Raises RecordingError if the table is damaged, KeyError if
         there is no such table.
         """
-        if name not in self._frames:
-            data = self.arrow(name)
-            with _one_sentence(self.path):
-                self._frames[name] = data.unify_dictionaries().to_pandas(ignore_metadata=True, split_blocks=True)
-        return self._frames[name].copy(deep=False)
+        if name in self._frames:
+            return self._frames[name].copy(deep=False)
+        data = self.arrow(name)
+        with _one_sentence(self.path):
+            frame = data.unify_dictionaries().to_pandas(ignore_metadata=True, split_blocks=True)
+        if name in _USED_ONCE:
+            return frame
+        self._frames[name] = frame
+        return frame.copy(deep=False)
 
     def close(self) -> None:
         if isinstance(self._source, _Archive):

@@ -24,12 +24,15 @@ from wgprof.analysis import units
 from wgprof.analysis.cores import core_series
 from wgprof.analysis.depth import depth_series
 from wgprof.analysis.names import clean
-from wgprof.analysis.summary import DIRECTION_NAMES, Analysis, answer
+from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
-from wgprof.report import ends, losses, outer, sheets
+from wgprof.report import ends, findings, losses, outer, sheets
 from wgprof.resources import resource_dir
+from wgprof.rules.diagnose import diagnose
+from wgprof.rules.finding import Diagnosis
+from wgprof.rules.verdict import answer
 from wgprof.views import cores, packet_time, pipeline, queues
 
 _LONGEST_VALUE = 400
@@ -50,7 +53,7 @@ def write_report(recording: Tables, analysis: Analysis, title: str, out: Path) -
 
 def render(recording: Tables, analysis: Analysis, title: str) -> str:
     """The whole page."""
-    folder = resource_dir("reports")
+    folder, diagnosis = resource_dir("reports"), diagnose(analysis, recording)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -60,12 +63,13 @@ def render(recording: Tables, analysis: Analysis, title: str) -> str:
         created=clean(recording.manifest.get("created", ""), 40),
         analysis=analysis,
         warning=analysis.variant.warning,
-        verdict=[clean(line, 1000) for line in answer(analysis)],
+        verdict=[clean(line, 1000) for line in answer(analysis, diagnosis)],
+        findings=findings.shown_findings(diagnosis),
         notes=sheets.notes(analysis),
         ends_lines=ends.lines(analysis.ends) if analysis.ends is not None else [],
         direction_names=DIRECTION_NAMES,
         units=units,
-        sheets=_sheets(recording, analysis),
+        sheets=_sheets(recording, analysis, diagnosis),
         figures={
             name: embedded_json(json.loads(f.to_json(validate=False))) for name, f in _figures(recording, analysis)
         },
@@ -90,9 +94,10 @@ def _figures(recording: Tables, analysis: Analysis) -> Iterator[tuple[str, go.Fi
     yield "queues", queues.queues(depths, analysis.names)
 
 
-def _sheets(recording: Tables, analysis: Analysis) -> dict[str, list[sheets.Sheet]]:
+def _sheets(recording: Tables, analysis: Analysis, diagnosis: Diagnosis) -> dict[str, list[sheets.Sheet]]:
     return {
         "failed": [sheets.quality_sheet(analysis, only_failed=True)] if analysis.failed else [],
+        "ruled_out": [findings.ruled_out_sheet(diagnosis)] if analysis.window is not None else [],
         "pipeline": sheets.pipeline_sheets(analysis),
         "servers": [sheets.servers_sheet(analysis)],
         "queues": [sheets.queues_sheet(analysis)],

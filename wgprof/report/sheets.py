@@ -59,6 +59,10 @@ def notes(analysis: Analysis) -> list[str]:
             f"Averages are over the {window.duration_s:.1f} s with traffic"
             f" ({window.offset_s:.1f} s to {end_s:.1f} s of {window.recorded_s:.1f} s)."
         )
+    if analysis.spans is not None and analysis.spans.idle_s >= 1:
+        lines.append(
+            f"Findings leave out the {analysis.spans.idle_s:.1f} s in which no WireGuard interface moved a byte."
+        )
     return lines
 
 
@@ -91,7 +95,7 @@ def _pipeline(analysis: Analysis, direction: str) -> Sheet:
 
 def servers_sheet(analysis: Analysis) -> Sheet:
     """What can cap throughput: servers of one peer, and the workers of all CPUs.  Single CPUs are in `cores_sheet`."""
-    columns = ("server", "busy", "CE", "demand/packet", "cap", "cap Mbit/s", "runs", "empty")
+    columns = ("server", "busy", "CE", "occupied", "demand/packet", "cap", "cap Mbit/s", "runs", "empty")
     sheet = Sheet("Servers: what can be busy", columns)
     for s in (server for server in analysis.servers if server.cpu is None):
         demand = "" if s.demand_ns is None else units.duration(s.demand_ns)
@@ -99,7 +103,8 @@ def servers_sheet(analysis: Analysis) -> Sheet:
         speed = "" if s.cap_mbit_s is None else units.digits(s.cap_mbit_s)
         runs = units.count(s.executions) if s.executions else ""
         empty = units.share(s.empty / s.executions) if s.executions else ""
-        sheet.add([s.label, units.share(s.utilisation), f"{s.busy_ce:.2f}", demand, cap, speed, runs, empty])
+        busy, occupied = units.share(s.utilisation), units.share(s.occupancy)
+        sheet.add([s.label, busy, f"{s.busy_ce:.2f}", occupied, demand, cap, speed, runs, empty])
     return sheet
 
 

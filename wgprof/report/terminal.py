@@ -14,26 +14,30 @@ from rich.text import Text
 
 from wgprof.analysis import checks
 from wgprof.analysis.names import clean
-from wgprof.analysis.summary import Analysis, verdict
+from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
-from wgprof.report import ends, losses, outer, sheets
+from wgprof.report import comparison as comparing
+from wgprof.report import ends, findings, losses, outer, sheets
 from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
+from wgprof.rules.comparison import Comparison
+from wgprof.rules.finding import Diagnosis
+from wgprof.rules.verdict import verdict
 
 _STYLES = {checks.OK: "green", checks.FAIL: "bold red", checks.UNKNOWN: "yellow", "error": "red", "wait": "dim"}
 _PIPE_WIDTH = 160
 
 
-def print_analysis(analysis: Analysis, recording: Tables, console: Console | None = None) -> None:
-    """Print the verdict, then the evidence: pipeline, servers, queues, CPUs, both ends, quality panel, log."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal and console.width < _PIPE_WIDTH:
-        console = Console(file=console.file, width=_PIPE_WIDTH, highlight=False)
-    for line in verdict(analysis):
+def print_analysis(analysis: Analysis, diagnosis: Diagnosis, recording: Tables, console: Console | None = None) -> None:
+    """Print the verdict, then the evidence: findings, pipeline, servers, queues, CPUs, both ends; then what was ruled
+    out, the quality panel and the log."""
+    console = _wide(console)
+    for line in verdict(analysis, diagnosis):
         failed = line == analysis.variant.warning or (line.startswith("Quality") and bool(analysis.failed))
         console.print(Text(clean(line, 1000), style="bold red" if failed else "bold"), soft_wrap=True)
     for line in sheets.notes(analysis):
         console.print(Text(line, style="yellow"), soft_wrap=True)
+    _print_findings(diagnosis, console)
     evidence = [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), sheets.queues_sheet(analysis)]
     evidence += [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis), *sampled_sheets(analysis)]
     _print_sheets(evidence, console)
@@ -42,8 +46,42 @@ def print_analysis(analysis: Analysis, recording: Tables, console: Console | Non
         for line in ends.lines(analysis.ends):
             console.print(Text(line), soft_wrap=True)
         _print_sheets(ends.ends_sheets(analysis.ends), console)
+    ruled_out = [findings.ruled_out_sheet(diagnosis)] if analysis.window is not None else []
     quality = [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)]
-    _print_sheets([*quality, sheets.log_sheet(recording)], console)
+    _print_sheets([*ruled_out, *quality, sheets.log_sheet(recording)], console)
+
+
+def print_comparison(comparison: Comparison, names: tuple[str, str], console: Console | None = None) -> None:
+    """Print what changed in three lines, then every figure, then how it was judged."""
+    console = _wide(console)
+    names = (clean(names[0], 40), clean(names[1], 40))
+    for line in comparing.lines(comparison, names):
+        console.print(Text(clean(line, 1000), style="bold"), soft_wrap=True)
+    console.print(Text(comparing.ONE_RUN, style="yellow"), soft_wrap=True)
+    _print_sheets(comparing.comparison_sheets(comparison, names), console)
+    console.print()
+    console.print(Text(comparing.TEST), soft_wrap=True)
+
+
+def _wide(console: Console | None) -> Console:
+    """The console to print on; a pipe has no width of its own."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal and console.width < _PIPE_WIDTH:
+        console = Console(file=console.file, width=_PIPE_WIDTH, highlight=False)
+    return console
+
+
+def _print_findings(diagnosis: Diagnosis, console: Console) -> None:
+    for shown in findings.shown_findings(diagnosis):
+        console.print()
+        console.print(Text(shown.title, style="bold"), soft_wrap=True)
+        for line in shown.lines:
+            console.print(Text(line), soft_wrap=True)
+        for number, (text, command) in enumerate(shown.steps, 1):
+            console.print(Text(f"{number}. {text}"), soft_wrap=True)
+            if command:
+                console.print(Text(f"     {command}"), soft_wrap=True)
+        console.print(_table(shown.evidence))
 
 
 def _print_sheets(tables: Sequence[Sheet], console: Console) -> None:

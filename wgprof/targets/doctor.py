@@ -11,7 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from wgprof.lab import kvm
+from wgprof.errors import MachineError
+from wgprof.lab import kvm, own_qemu
 from wgprof.lab.image import find_tool, list_images
 from wgprof.lab.paths import cache_dir
 from wgprof.targets.local import python_with_bcc
@@ -21,7 +22,6 @@ _AGENT_TIMEOUT_S = 60
 #: An image, and the room to build it in.
 _LAB_BYTES = 6 << 30
 _TOOLS = (
-    ("QEMU", "qemu-system-x86_64", "qemu-system-x86"),
     ("image builder", "mmdebstrap", "mmdebstrap"),
     ("file system maker", "mke2fs", "e2fsprogs"),
 )
@@ -64,7 +64,7 @@ def local_checks() -> list[Check]:
 
 def lab_checks() -> list[Check]:
     """This machine as the lab's host."""
-    checks = []
+    checks = [_qemu()]
     for name, tool, package in _TOOLS:
         path = find_tool(tool)
         if path:
@@ -73,6 +73,21 @@ def lab_checks() -> list[Check]:
             remedy = f"Install it: apt install {package}"
             checks.append(Check("lab", name, "missing", f"no {tool}", "the lab cannot run", remedy))
     return [*checks, _architecture(), _kvm(), _image(), _space()]
+
+
+def _qemu() -> Check:
+    try:
+        host = own_qemu.host_qemu()
+    except MachineError as error:
+        return Check("lab", "QEMU", "missing", f"no {own_qemu.QEMU}", "the lab cannot run", error.remedy)
+    version = ".".join(map(str, own_qemu.version_of([host]))) or "of unknown version"
+    if own_qemu.is_sound([host]):
+        return Check("lab", "QEMU", "ok", f"{host} {version}")
+    own = own_qemu.version_of(own_qemu.own_words(own_qemu.own_dir()))
+    if own:
+        return Check("lab", "QEMU", "ok", f"the lab's own {'.'.join(map(str, own))}, as the host's is {version}")
+    effect = "its guests crash now and then when probes are attached; the first lab recording fetches a newer one"
+    return Check("lab", "QEMU", "degraded", f"{host} {version}", effect, "wgprof lab build")
 
 
 def _architecture() -> Check:

@@ -17,7 +17,8 @@ from wgprof.kmod.build import Module
 from wgprof.kmod.lab import LAB_TOKEN, build_for, load_in, payload
 from wgprof.lab.image import LabImage, ensure_image
 from wgprof.lab.machine import EmulatorFailure, Machine, host_cores
-from wgprof.lab.qemu import MachineSettings, require_qemu
+from wgprof.lab.own_qemu import host_qemu
+from wgprof.lab.qemu import MachineSettings
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
 from wgprof.lab.workload import (
     QUIET_END_S,
@@ -73,13 +74,15 @@ class LabTarget:
         self._vcpu_seconds_before = 0.0
         self._stacks_s = 0.0
         self._recorded: dict[str, object] | None = None  # results, once perf looks
+        self._emulator_failed = False
 
     def start(self, request: RecordRequest) -> AgentProcess:
         """Image, machine, tunnels, agent.  Raises MachineError or UsageError, each with a remedy."""
+        self._emulator_failed = False
         workload = workload_named(self.settings.workload)
         recipe_for(self.settings.kernel)
         check_tunnels(self.settings.tunnels)
-        require_qemu()
+        host_qemu()
         self._duration_s = request.duration_s
         self._stacks_s = request.stacks_s
         image = ensure_image(self.settings.kernel, progress=lambda line, done: self._notify(line))
@@ -165,12 +168,18 @@ class LabTarget:
             return ""
         try:
             return self.machine.agent_errors()
+        except EmulatorFailure as error:
+            # QEMU may take a moment to end after its guest's panic: remember that it is to blame.
+            self._emulator_failed = True
+            return f"{error.sentence}\n{error.remedy}"
         except MachineError as error:
             return f"{error.sentence}\n{error.remedy}"
 
     def never_recorded(self, sentence: str) -> MachineError:
-        if self.machine is not None and not self.machine.alive:
-            return EmulatorFailure(sentence, "Record again; the emulator fails now and then.")
+        if self._emulator_failed or (self.machine is not None and not self.machine.alive):
+            return EmulatorFailure(
+                f"the lab's machine died: {sentence}", "Record again; the emulator fails now and then."
+            )
         return MachineError(sentence, "Run `wgprof doctor --target lab`.")
 
     def close(self) -> None:

@@ -20,9 +20,8 @@ mount -t bpf bpf /sys/fs/bpf
 mkdir -p /run/jobs /run/lock /payload
 ip link set lo up
 hostname wgprof-lab
-# Measuring the probes' run time is a static key of the kernel.  QEMU before 8.1 may execute a stale int3 when code
-# is patched under a running CPU (its "lock pages before translation" came later), and the guest panics: never
-# switch the key while packets flow, have it on from the start.
+# Measuring the probes' run time is a static key of the kernel.  An emulator may execute a stale int3 when code is patched
+# under a running CPU (own_qemu.py), and the guest panics: never switch the key while packets flow, have it on from the start.
 echo 1 >/proc/sys/kernel/bpf_stats_enabled
 # Likewise the key that is switched when the random numbers are ready: before anything else runs.
 modprobe virtio_rng

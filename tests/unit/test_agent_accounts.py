@@ -1,0 +1,64 @@
+"""The kernel's accounts as the agent passes them on: JSON that says what /proc says, on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wgprof.agent import files, netns
+from wgprof.agent.accounts import Accounts
+
+
+def test_cpu_times_are_those_of_proc_stat() -> None:
+    before = Path("/proc/stat").read_text()
+    times = json.loads(Accounts().cpu_times())
+    rows = {line.split()[0][3:]: line.split()[1:9] for line in before.splitlines() if line.startswith("cpu")}
+    del rows[""]  # the sum
+    assert times.keys() == rows.keys()
+    for cpu, values in times.items():
+        assert len(values) == 8
+        assert sum(values) >= sum(int(value) for value in rows[cpu]) - 2, "idle may step back a little"
+
+
+def test_softirqs_have_a_count_for_each_cpu() -> None:
+    counts = json.loads(Accounts().softirqs())
+    cpus = len(Path("/proc/softirqs").read_text().splitlines()[0].split())
+    assert set(counts) == {"NET_RX", "NET_TX"}
+    assert all(len(row) == cpus for row in counts.values())
+
+
+def test_interface_counters_are_those_of_proc_net_dev() -> None:
+    own = netns.namespaces()[0]
+    loopback = netns.Interface(own, "lo", 1, 65536, 0)
+    gone = netns.Interface(own, "wg-not-there", 99, 1420, 0)
+    rows = netns.Counters([loopback, gone]).read()
+    assert set(rows) == {loopback}, "an interface that is gone has no row"
+    inode, name, *values = json.loads(rows[loopback])
+    line = next(text for text in Path("/proc/net/dev").read_text().splitlines() if text.strip().startswith("lo:"))
+    fields = [int(field) for field in line.partition(":")[2].split()]
+    now = [fields[column] for column in (1, 0, 2, 3, 9, 8, 10, 11)]
+    assert (inode, name) == (own.inode, "lo")
+    assert all(0 <= new - old < 1 << 30 for new, old in zip(now, values, strict=True))
+
+
+@pytest.mark.parametrize("name", ("wg0", "wg-ten", "wg-office-south"))
+def test_a_name_of_any_length_is_found(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel pads short names, and writes long ones from the line's beginning."""
+    other = f"{name}x"[:15] if len(name) < 15 else "x"
+    numbers = " ".join(str(number) for number in range(16))
+    text = "Inter-|\n face |\n" + "".join(f"{each:>6}: {numbers}\n" for each in (other, name))
+    (tmp_path / "dev").write_text(text)
+    interface = netns.Interface(netns.namespaces()[0], name, 5, 1420, 1)
+    counters = netns.Counters([interface])
+    with (tmp_path / "dev").open() as file:
+        monkeypatch.setattr(counters, "_files", {interface.namespace: file.fileno()})
+        row = json.loads(counters.read()[interface])
+    assert row[1:] == [name, 1, 0, 2, 3, 9, 8, 10, 11]
+
+
+def test_more_interfaces_than_a_page_holds_are_read(tmp_path: Path) -> None:
+    (tmp_path / "dev").write_text("".join(f"wg{number}: {'1 ' * 16}\n" for number in range(400)))
+    with (tmp_path / "dev").open() as file:
+        assert files.read_whole(file.fileno()).decode() == (tmp_path / "dev").read_text()
