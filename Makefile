@@ -6,13 +6,14 @@ BIN      := $(VENV)/bin
 DURATION ?= 30
 RECORD   ?=
 
-.PHONY: setup record report test test-fast lint verify lab-test matrix kmod-soak kmod-leaks bench savings example clean help
+.PHONY: setup record report test test-fast lint verify lab-test matrix support-matrix kmod-soak kmod-leaks bench savings example clean help
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
 	@echo "make test-fast             unit tests and the verifier, under a minute"
 	@echo "make test                  everything, real kernels included"
 	@echo "make matrix                the kernel's own WireGuard test on every module variant and kernel, 40 minutes"
+	@echo "make support-matrix        record on every kernel and module, write docs/support-matrix.md; an hour"
 	@echo "make kmod-soak             100,000 packets each way over a bad link, on every variant; 10 minutes"
 	@echo "make kmod-leaks            load, use and unload every variant 50 times; 15 minutes"
 	@echo "make bench                 what wgprof costs and how fast it drains, beside its peers"
@@ -45,6 +46,9 @@ test: setup lint
 
 matrix: setup
 	@$(BIN)/python -m tests.lab.kmod.matrix
+
+support-matrix: setup
+	@$(BIN)/python -m tests.lab.support
 
 kmod-soak: setup
 	@$(BIN)/python -m tests.lab.kmod.soak

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wgprof.agent import netns
+from wgprof.agent import files, netns
 from wgprof.agent.accounts import Accounts
 
 
@@ -61,4 +61,4 @@ def test_a_name_of_any_length_is_found(name: str, tmp_path: Path, monkeypatch: p
 def test_more_interfaces_than_a_page_holds_are_read(tmp_path: Path) -> None:
     (tmp_path / "dev").write_text("".join(f"wg{number}: {'1 ' * 16}\n" for number in range(400)))
     with (tmp_path / "dev").open() as file:
-        assert netns._read_whole(file.fileno()).decode() == (tmp_path / "dev").read_text()
+        assert files.read_whole(file.fileno()).decode() == (tmp_path / "dev").read_text()

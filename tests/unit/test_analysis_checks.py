@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from tests.support.simulated import DEVICE, FIRST_PEER, InMemory, Load, gateway
+from tests.support.simulated import FIRST_PEER, InMemory, Load, gateway
 from wgprof.analysis.checks import Check, worst_first
 from wgprof.analysis.summary import analyse
 
@@ -96,24 +96,6 @@ def test_refused_packets_at_a_peer_queue_are_accounted_for(good: InMemory, queue
     (bad,) = failed(change(good, "arrivals", arrive_silently), "conservation")
     assert (bad.value, bad.bound) == (7, 0)
     assert stage in bad.detail
-
-
-def test_packets_refused_at_the_ring_balance_over_the_device(good: InMemory) -> None:
-    """With several peers nobody counts whose packets the ring refused: only the sum can balance."""
-
-    def refuse(arrivals: pd.DataFrame) -> None:
-        add(arrivals, first(arrivals, queue="decrypt-ring", object=DEVICE), refused_packets=5)
-        for peer, share in ((FIRST_PEER, 2), (FIRST_PEER + 1, 3)):
-            add(arrivals, first(arrivals, queue="rx-queue", object=peer), packets=share, outside=share)
-
-    def drop(stages: pd.DataFrame) -> None:
-        for peer, share in ((FIRST_PEER, 2), (FIRST_PEER + 1, 3)):
-            add(stages, first(stages, stage="rx.deliver", object=peer), failed=share)
-
-    analysis = analyse(change(change(good, "arrivals", refuse), "stages", drop))
-    assert analysis.failed == []
-    (ring,) = (c for c in analysis.checks if "refused at the decrypt-ring" in c.detail)
-    assert ring.subject == analysis.names.label(DEVICE)
 
 
 def test_packets_the_crypto_failed_on_are_accounted_for(good: InMemory) -> None:

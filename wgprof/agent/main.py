@@ -17,6 +17,7 @@ from wgprof.agent import kernel, netns
 from wgprof.agent.btf import BtfError
 from wgprof.agent.frames import Kind
 from wgprof.agent.maps import BLOCK_BYTES
+from wgprof.agent.outer import Outer
 from wgprof.agent.plan import PlanError, load_plan
 from wgprof.agent.recorder import Recorder, hello
 from wgprof.agent.stream import Stream
@@ -150,7 +151,8 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
     try:
         if not probes.attached:
             raise Refusal("no probe could be attached", "Run wgprof doctor: it says what this kernel lacks.")
-        Recorder(request, stream, probes, 0).run(interfaces, hello(probes, bcc, interfaces))
+        outer = Outer(interfaces)
+        Recorder(request, stream, probes, 0).run(interfaces, hello(probes, bcc, interfaces, outer), outer)
     finally:
         probes.close()
     return 0

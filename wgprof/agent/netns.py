@@ -17,6 +17,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Tuple
 
+from wgprof.agent.files import read_whole
+
 _NAMED = "/run/netns"
 _CLONE_NEWNET = 0x40000000
 _RTM_GETLINK = 18
@@ -25,9 +27,6 @@ _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_INFO_KIND = 3, 4, 18, 1
-
-#: Of /proc/net/dev: a name and sixteen numbers.
-_PAGE, _LONGEST_LINE = 4096, 400
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -124,7 +123,7 @@ def _peers(interface: str) -> int:
     return len(done.stdout.split()) if done.returncode == 0 else -1
 
 
-def _attributes(data: bytes) -> Iterator[Tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[Tuple[int, bytes]]:
     position = 0
     while position + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, position)
@@ -154,25 +153,16 @@ def _links() -> Iterator[Tuple[str, int, int, str]]:
 def _link(message: bytes) -> Tuple[str, int, int, str]:
     ifindex = struct.unpack_from("=i", message, 4)[0]
     name, mtu, kind = "", 0, ""
-    for attribute, value in _attributes(message[16:]):
+    for attribute, value in attributes(message[16:]):
         if attribute == _IFLA_IFNAME:
             name = value.rstrip(b"\0").decode("utf-8", "replace")
         elif attribute == _IFLA_MTU:
             mtu = struct.unpack("=I", value)[0]
         elif attribute == _IFLA_LINKINFO:
-            for inner, text in _attributes(value):
+            for inner, text in attributes(value):
                 if inner == _IFLA_INFO_KIND:
                     kind = text.rstrip(b"\0").decode("ascii", "replace")
     return name, ifindex, mtu, kind
-
-
-def _read_whole(fd: int) -> bytes:
-    """A file of /proc that the kernel gives out a page of whole lines at a time."""
-    text = part = os.pread(fd, _PAGE, 0)
-    while len(part) > _PAGE - _LONGEST_LINE:
-        part = os.pread(fd, _PAGE, len(text))
-        text += part
-    return text
 
 
 class Counters:
@@ -204,7 +194,7 @@ class Counters:
         rows: Dict[Interface, bytes] = {}
         for namespace, fd in self._files.items():
             try:
-                text = _read_whole(fd)
+                text = read_whole(fd)
             except OSError:
                 continue
             for name, interface in self._interfaces[namespace].items():

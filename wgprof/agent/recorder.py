@@ -18,6 +18,7 @@ from wgprof.agent.drain import Drain
 from wgprof.agent.frames import PROTOCOL_VERSION, Kind
 from wgprof.agent.layout import BUCKETS, CELL_KINDS, COUNTERS, EVENT_STRIDE, KINDS
 from wgprof.agent.loader import RING_BYTES, Probes
+from wgprof.agent.outer import Outer
 from wgprof.agent.perf import Control, PerfWindow
 from wgprof.agent.runtime import Meter
 from wgprof.agent.sampling import Sampler
@@ -35,7 +36,7 @@ _LOSS_NAMES = tuple(key.encode() for key in maps.LOSS_KEYS)
 #: The JSON of a TICK.  Ten times a second, for a whole recording: so it is put together, not encoded.
 _HEAD = (
     b'{"t_ns":%d,"late_ns":%d,"sample_every":%d,"agent":{"cpu_ns":%d,"rss_bytes":%d},"cpu":%b,"softirqs":%b,'
-    b'"interfaces":[%b],"objects":%b,"losses":{%b},"event_bytes":%d}'
+    b'"interfaces":[%b],"objects":%b,"losses":{%b},"event_bytes":%d,%b'
 )
 
 
@@ -60,7 +61,7 @@ class Recorder:
         self._memory_due_ns = self._meter_due_ns = 0
         self._stop: Optional[str] = None
         self._interfaces: List[netns.Interface] = []
-        self._counters = netns.Counters([])
+        self._counters = self._outer_counters = netns.Counters([])
         self._accounts = Accounts()
         self._resident_bytes = self._accounts.resident_bytes()
         self._gone: set[str] = set()
@@ -74,10 +75,11 @@ class Recorder:
             if found != expected:
                 raise AssertionError(f"map {name} has values of {found} bytes, the agent expects {expected}")
 
-    def run(self, interfaces: List[netns.Interface], hello: Dict[str, Any]) -> None:
+    def run(self, interfaces: List[netns.Interface], hello: Dict[str, Any], outer: Outer) -> None:
         """Records until the time is up, stdin closes, or a signal asks to stop."""
         self._interfaces = interfaces
         self._counters = netns.Counters(interfaces)
+        self._outer_counters = netns.Counters(outer.interfaces)
         for stopper in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(stopper, self._on_signal)
         interval_ns = int(self._request.get("interval_ms", 100)) * 1_000_000
@@ -93,13 +95,14 @@ class Recorder:
         start = time.monotonic_ns()
         hello.update(start_ns=start, start_unix_ns=time.time_ns(), sample_every=self._sampler.every)
         self._stream.json(Kind.HELLO, hello)
-        self._tick(0)
+        self._tick(0, outer.read(start, last=True))
         end = start + int(float(self._request["duration_s"]) * 1e9)
         number = 1
         while self._stop is None:
             due = min(start + number * interval_ns, end)
             self._wait(due)
-            self._tick(max(0, time.monotonic_ns() - due))
+            late = max(0, time.monotonic_ns() - due)
+            self._tick(late, outer.read(time.monotonic_ns(), last=due == end or self._stop is not None))
             if time.monotonic_ns() >= end and self._stop is None:
                 self._stop = "duration"
             number = max(number + 1, (time.monotonic_ns() - start) // interval_ns + 1)
@@ -134,7 +137,7 @@ class Recorder:
                 if order.get("stop"):
                     self._stop = "stopped"
 
-    def _tick(self, late_ns: int) -> None:
+    def _tick(self, late_ns: int, outer: Dict[str, List[List[int]]]) -> None:
         now = time.monotonic_ns()
         news = [self._named(item) for item in self._objects.news()]
         for item in news:
@@ -152,10 +155,11 @@ class Recorder:
             self._resident_bytes,
             self._accounts.cpu_times(),
             self._accounts.softirqs(),
-            b",".join(interfaces.values()),
+            b",".join([*interfaces.values(), *self._outer_counters.read().values()]),
             json.dumps(news).encode() if news else b"[]",
             b",".join([b'"%b":%d' % loss for loss in zip(_LOSS_NAMES, self._states.counts())]),
             self._stream.event_bytes,
+            json.dumps(outer, separators=(",", ":"))[1:].encode(),
         )
         self._drain.empty()
         self._stream.tick(head, cells)
@@ -276,7 +280,7 @@ def describe_layout() -> Dict[str, Any]:
     }
 
 
-def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface]) -> Dict[str, Any]:
+def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface], outer: Outer) -> Dict[str, Any]:
     """The HELLO frame, but for the times."""
     attached = [
         {"point": a.point, "symbol": a.symbol, "kind": a.kind, "error": "", "affects": a.affects}
@@ -305,6 +309,8 @@ def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface]) -> Dict[s
             {**describe_interface(interface), "mode": modes.get(interface.namespace, {}).get(interface.name, "")}
             for interface in interfaces
         ],
+        "outer": outer.described,
+        "outer_notes": outer.notes,
     }
 
 

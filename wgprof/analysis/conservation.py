@@ -5,6 +5,12 @@ bound how many.  The agent reads its counters one after another, so with traffic
 packets more may be counted on one side; the agent's own CPU time in that interval bounds how long
 the reading took.
 
+A ring that is full refuses a hand-off that the peer's queue had accepted, and no counter of the kernel says
+so: the probes infer it from the ring.  What the peer's server takes off its queue is counted on its own, so
+behind such a ring the balances go around it and stay exact: on receive everything accepted is delivered or
+dropped by the poll, and what was decrypted is delivered; on transmit what was encrypted is sent.  Only the
+refusals of a transmit ring rest on the inference: more may not be missing than it says.
+
 The inline variant has no queue between its stages: there the first stage is compared with the crypto
 directly, and what came by a queue all the same (its mode can be changed at run time) is part of both.
 """
@@ -17,18 +23,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wgprof.analysis.histogram import counts_of, largest
+from wgprof.analysis.edges import MOST_SEGMENTS, Edge
 from wgprof.analysis.names import Names, Thing
-from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, Tables, Totals, by_object, ints, only, total
-
-_LEAST_READING_NS = 1_000_000
-#: A GSO skb is at most 64 kB, its segments seldom under 1 kB.
-_MOST_SEGMENTS = 64
+from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, Tables, Totals, ints, only, total
 
 
 @dataclass(frozen=True)
 class Balance:
-    """One comparison.  Holds when `-may_lack` <= entered - left <= `may_exceed`."""
+    """One comparison.  Holds when `-may_lack` <= entered - left <= `may_exceed`.
+
+    `blames` is the stage whose own count must be wrong if it does not hold, because the balance around it does.
+    """
 
     subject: str
     relation: str
@@ -37,6 +42,7 @@ class Balance:
     may_lack: int
     may_exceed: int
     note: str = ""
+    blames: str = ""
 
     @property
     def difference(self) -> int:
@@ -47,46 +53,33 @@ class Balance:
         return -self.may_lack <= self.difference <= self.may_exceed
 
 
-class _Edge:
-    """One edge of the recording: what is known of the interval beside it."""
+@dataclass(frozen=True)
+class Refusals:
+    """Packets a ring refused: as inferred at the hand-offs, and as missing behind it, give or take `on_way`."""
 
-    def __init__(self, recording: Tables, t_ns: int, dt_ns: int, agent_cpu_ns: int) -> None:
-        #: Share of the interval that reading the counters may have taken.
-        self._reading_share = min(1.0, max(_LEAST_READING_NS, agent_cpu_ns) / max(dt_ns, 1))
-        depths = only(recording.table("depths"), t_ns=t_ns)
-        bins = only(recording.table("histograms"), t_ns=t_ns)
-        self._arrivals = Totals(only(recording.table("arrivals"), t_ns=t_ns), "queue", ("handoffs", "packets"))
-        self._depths = Totals(depths, "queue", ("occupied", "depth_max"))
-        stages = only(recording.table("stages"), t_ns=t_ns)
-        self._stages = Totals(stages, "stage", ("packets",))
-        self._cpus = int(stages["cpu"].nunique())
-        self._bins = {
-            (str(metric), number): largest(counts_of(rows))
-            for metric, of_metric in bins.groupby("metric", observed=True)
-            if str(metric).endswith(".depth")
-            for number, rows in by_object(of_metric).items()
-        }
+    subject: str
+    ring: str
+    inferred: int
+    missing: int
+    on_way: int
 
-    def in_flight(self, queue: str, peers: Sequence[int], each: int) -> int:
-        """The most packets that can have been on the peers' queues; a hand-off holds at most `each`."""
-        most = 0
-        for peer in peers:
-            seen = self._depths.of(queue, [peer])
-            if seen["occupied"]:
-                most += (self._bins.get((f"{queue}.depth", peer), seen["depth_max"]) + 1) * each
-            elif self._arrivals.of(queue, [peer])["handoffs"]:
-                # Never seen occupied; yet one hand-off may just have been on its way.
-                most += each
-        return most
 
-    def skew(self, queue: str, peers: Sequence[int]) -> int:
-        """The most packets that can have passed while the counters were being read."""
-        return math.ceil(self._arrivals.of(queue, peers)["packets"] * self._reading_share)
+@dataclass(frozen=True)
+class _Sums:
+    """Packets of some peers in one direction, over the whole recording."""
 
-    def inline_skew(self, stage: str, peers: Sequence[int]) -> int:
-        """Likewise without a queue, and what each CPU may have had between two of its stages."""
-        packets = self._stages.of(stage, peers)["packets"]
-        return math.ceil(packets * self._reading_share) + self._cpus * _MOST_SEGMENTS if packets else 0
+    entered: int  # the first stage
+    met: int  # their queues
+    outside: int  # of those, not from the first stage
+    refused: int  # by their queues
+    crypted: int
+    crypt_failed: int
+    done: int  # by the last stage
+    done_failed: int
+
+    @property
+    def accepted(self) -> int:
+        return self.met - self.refused
 
 
 class Conservation:
@@ -104,7 +97,7 @@ class Conservation:
         intervals = recording.table("intervals").sort_values("t_ns")
         edges = intervals.iloc[[0, -1]] if len(intervals) else intervals
         self._edges = [
-            _Edge(recording, int(row["t_ns"]), int(row["dt_ns"]), int(row["agent_cpu_ns"]))
+            Edge(recording, int(row["t_ns"]), int(row["dt_ns"]), int(row["agent_cpu_ns"]))
             for row in edges.to_dict("records")
         ]
         self._seconds = float(ints(intervals, "dt_ns").sum() / 1e9)
@@ -145,61 +138,124 @@ class Conservation:
             "it also counts handshakes" + (f"; it dropped {dropped}" if dropped else ""),
         )
 
-    def _skew(self, edge: _Edge, direction: str, peers: Sequence[int]) -> int:
+    def _skew(self, edge: Edge, direction: str, peers: Sequence[int]) -> int:
         inline = edge.inline_skew(STAGES[direction][2], peers) if self._inline else 0
         return edge.skew(PEER_QUEUES[direction], peers) + inline
 
     def _device(self, direction: str, device: int) -> list[Balance]:
         peers = self._names.peers_of(device)
-        ring_refused = self._arrivals.of(RINGS[direction], [device])["refused_packets"]
-        # Refusals at the ring are counted by device: with several peers only their sum can balance.
-        groups = [peers] if ring_refused and len(peers) > 1 else [[peer] for peer in peers]
-        rows: list[Balance] = []
-        for group in groups:
-            label = self._names.label(group[0] if len(group) == 1 else device)
-            rows.extend(self._group(direction, label, group, ring_refused))
+        refused = self._arrivals.of(RINGS[direction], [device])["refused_packets"]
+        if self._inline:
+            # Refusals at the ring are counted by device: with several peers only their sum can balance.
+            groups = [peers] if refused and len(peers) > 1 else [[peer] for peer in peers]
+            return [row for group in groups for row in self._inline_group(direction, device, group, refused)]
+        replayed = 0
+        if refused and direction == "rx":
+            # The polls drop what was refused, what failed and what was replayed; only the last was decrypted.
+            s = self._sums(direction, peers)
+            replayed = max(s.done_failed - s.crypt_failed - refused, 0)
+        rows = [row for peer in peers for row in self._peer(direction, peer, refused, replayed)]
+        if refused and peers and direction == "tx":
+            rows.append(self._around_ring(direction, device, peers, refused))
         return rows
 
-    def _group(self, direction: str, label: str, peers: list[int], ring_refused: int) -> list[Balance]:
+    def refusals(self) -> list[Refusals]:
+        """Of every ring that refused hand-offs: what the probes inferred, beside what is missing behind it."""
+        rows = []
+        for direction in DIRECTIONS if self._edges and not self._inline else ():
+            for device in self._names.devices():
+                peers = self._names.peers_of(device.number)
+                inferred = self._arrivals.of(RINGS[direction], [device.number])["refused_packets"]
+                if inferred and peers:
+                    behind = self._around_ring(direction, device.number, peers, inferred)
+                    missing = behind.difference + inferred
+                    on_way = max(behind.may_lack - inferred, behind.may_exceed)
+                    rows.append(Refusals(device.label, RINGS[direction], inferred, missing, on_way))
+        return rows
+
+    def _sums(self, direction: str, peers: Sequence[int]) -> _Sums:
         first, crypt, last = STAGES[direction]
-        queue = PEER_QUEUES[direction]
-        met, middle, done = self._arrivals.of(queue, peers), self._stages.of(crypt, peers), self._stages.of(last, peers)
-        accepted = met["packets"] - met["refused_packets"]
-        crypted, left = middle["packets"] + middle["failed"], done["packets"] + done["failed"]
-        if not accepted and not crypted and not left:
-            return []
-        # rx_poll also takes what could not be decrypted, and drops it; the transmit work never shows what it drops.
-        handed_on = middle["packets"] if direction == "tx" else crypted + ring_refused
-        # A hand-off may hold more than the mean, but no more than the segments of a GSO skb.
-        each = 1 if met["packets"] == met["handoffs"] else _MOST_SEGMENTS
+        met = self._arrivals.of(PEER_QUEUES[direction], peers)
+        middle, done = self._stages.of(crypt, peers), self._stages.of(last, peers)
+        return _Sums(
+            entered=self._stages.of(first, peers)["packets"],
+            met=met["packets"],
+            outside=met["outside"],
+            refused=met["refused_packets"],
+            crypted=middle["packets"],
+            crypt_failed=middle["failed"],
+            done=done["packets"],
+            done_failed=done["failed"],
+        )
+
+    def _each(self, direction: str, peers: Sequence[int]) -> int:
+        """The most packets in a hand-off: it may hold more than the mean, but no more than a GSO skb's segments."""
+        met = self._arrivals.of(PEER_QUEUES[direction], peers)
+        return 1 if met["packets"] == met["handoffs"] else MOST_SEGMENTS
+
+    def _ways(self, direction: str, peers: Sequence[int]) -> tuple[int, int]:
+        """For each edge the most packets that may have been on their way between two stages there."""
+        queue, each = PEER_QUEUES[direction], self._each(direction, peers)
         begin, end = (edge.in_flight(queue, peers, each) + self._skew(edge, direction, peers) for edge in self._edges)
-        # Inferred at the hand-off from a full ring: where a worker just then made room, one too many.
+        return begin, end
+
+    def _peer(self, direction: str, peer: int, ring_refused: int, replayed: int) -> list[Balance]:
+        """One peer's way through the queues; `ring_refused` and `replayed` are its whole device's."""
+        first, crypt, last = STAGES[direction]
+        queue, label, s = PEER_QUEUES[direction], self._names.label(peer), self._sums(direction, [peer])
+        if not s.accepted and not s.crypted and not s.crypt_failed and not s.done and not s.done_failed:
+            return []
+        begin, end = self._ways(direction, [peer])
+        skew = sum(self._skew(edge, direction, [peer]) for edge in self._edges)
+        outside = f"{s.outside} came by another way: keepalives and the like" if s.outside else ""
+        rows = [Balance(label, f"{first} − {queue}", s.entered, s.met - s.outside, skew, skew, outside)]
+        crypted, left = s.crypted + s.crypt_failed, s.done + s.done_failed
+        if not ring_refused:
+            # rx_poll also takes what could not be decrypted, and drops it; the transmit work never shows what it drops.
+            handed_on, never_sent = (s.crypted, s.crypt_failed) if direction == "tx" else (crypted, 0)
+            around = Balance(label, f"{queue} − {last}", s.accepted, left + never_sent, begin, end)
+            blames = crypt if around.holds else ""
+            rows.append(Balance(label, f"{queue} − {crypt}", s.accepted, crypted, begin, end, blames=blames))
+            rows.append(Balance(label, f"{crypt} − {last}", handed_on, left, begin, end, blames=blames))
+        elif direction == "tx":
+            rows.append(Balance(label, f"{crypt} − {last}", s.crypted, left, begin, end))
+        else:
+            rows.append(Balance(label, f"{queue} − {last}", s.accepted, left, begin, end, "around a ring that refused"))
+            note = f"{replayed} dropped after decryption: replayed" if replayed else ""
+            rows.append(Balance(label, f"{crypt} − {last}", s.crypted, s.done, begin, end + replayed, note))
+        return rows
+
+    def _around_ring(self, direction: str, device: int, peers: Sequence[int], refused: int) -> Balance:
+        """Accepted = encrypted or decrypted + refused at the ring, of all peers of a device.
+
+        Refusals are inferred at the hand-off from a full ring: where a worker just then made room, one too many.
+        """
+        s, label = self._sums(direction, peers), self._names.label(device)
+        begin, end = (sum(ways) for ways in zip(*(self._ways(direction, [peer]) for peer in peers), strict=True))
+        relation = f"{PEER_QUEUES[direction]} − {STAGES[direction][1]}"
+        left = s.crypted + s.crypt_failed + refused
+        note = f"{refused} refused at the {RINGS[direction]}"
+        return Balance(label, relation, s.accepted, left, begin + refused, end, note)
+
+    def _inline_group(self, direction: str, device: int, peers: list[int], ring_refused: int) -> list[Balance]:
+        first, crypt, last = STAGES[direction]
+        label, s = self._names.label(peers[0] if len(peers) == 1 else device), self._sums(direction, peers)
+        crypted, left = s.crypted + s.crypt_failed, s.done + s.done_failed
+        if not s.accepted and not crypted and not left:
+            return []
+        begin, end = self._ways(direction, peers)
         note = f"{ring_refused} refused at the {RINGS[direction]}" if ring_refused else ""
-        unsure = ring_refused if direction == "rx" else 0
-        skew = sum(self._skew(edge, direction, peers) for edge in self._edges)
-        outside = f"{met['outside']} came by another way: keepalives and the like" if met["outside"] else ""
-        entered = self._stages.of(first, peers)["packets"]
-        if self._inline:
-            entered += met["outside"] - met["refused_packets"]
-            dropped = self._dropped_by(peers) if direction == "rx" else 0
-            late = begin + end + dropped + (self._in_cells(peers) if direction == "rx" else 0)
-            why = f"{dropped} were dropped by the interface" if dropped else ""
-            return [
-                Balance(
-                    label,
-                    f"{first} − {crypt}",
-                    entered,
-                    crypted + ring_refused,
-                    begin + end + ring_refused,
-                    begin + end,
-                    note,
-                ),
-                Balance(label, f"{crypt} − {last}", handed_on, left, begin + end, late + unsure, why),
-            ]
+        entered = s.entered + s.outside - s.refused
+        handed_on, late, dropped = s.crypted, begin + end, 0
+        if direction == "rx":
+            dropped = self._dropped_by(peers)
+            # Inferred refusals, see `_around_ring`: as many may be too many.
+            handed_on, late = crypted + ring_refused, late + dropped + self._in_cells(peers) + ring_refused
+        why = f"{dropped} were dropped by the interface" if dropped else ""
+        lack = begin + end + ring_refused
         return [
-            Balance(label, f"{first} − {queue}", entered, met["packets"] - met["outside"], skew, skew, outside),
-            Balance(label, f"{queue} − {crypt}", accepted, crypted + ring_refused, begin + ring_refused, end, note),
-            Balance(label, f"{crypt} − {last}", handed_on, left, begin, end + unsure),
+            Balance(label, f"{first} − {crypt}", entered, crypted + ring_refused, lack, begin + end, note),
+            Balance(label, f"{crypt} − {last}", handed_on, left, begin + end, late, why),
         ]
 
     def _in_cells(self, peers: Sequence[int]) -> int:

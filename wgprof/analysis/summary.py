@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 
 from wgprof.analysis import checks as quality
 from wgprof.analysis import units
-from wgprof.analysis.checks import Check, Overhead
-from wgprof.analysis.conservation import Conservation
+from wgprof.analysis.checks import Check, Evidence, Overhead
 from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.held import CryptWait, Held, crypt_waits, held_rows
 from wgprof.analysis.histogram import HistogramSums
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.laws import Laws, laws_of
+from wgprof.analysis.ledger import Ledger, ledger_of
 from wgprof.analysis.names import Names, names_of
+from wgprof.analysis.outer import OuterPath, outer_path
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
 from wgprof.analysis.servers import Server, busiest, server_rows
@@ -80,8 +81,10 @@ class Analysis:
     checks: list[Check]
     lab: bool
     variant: Variant
+    ledger: Ledger
     sampled: Sampled | None  # by perf, if it was asked for
     ends: Ends | None = None  # both ends of tunnels, if it has them
+    outer: OuterPath = field(default_factory=OuterPath)
     spans: Spans | None = None  # what intervals are taken over; None when nothing flowed
     laws: Laws = field(default_factory=Laws)
     held: list[Held] = field(default_factory=list)
@@ -104,9 +107,9 @@ def analyse(recording: Tables) -> Analysis:
     variant, sampled = variant_of(manifest), sampled_of(recording)
     window = active_window(intervals, stages)
     if window is None:
-        overhead = quality.overhead_of(recording, 0)
-        checks = quality.loss_checks(recording, []) + quality.overhead_checks(overhead)
-        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, sampled)
+        overhead, ledger = quality.overhead_of(recording, 0), ledger_of(recording, names, [])
+        checks = quality.idle_panel(recording, names, ledger, overhead)
+        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, ledger, sampled)
 
     # The two large tables one after the other: joining journeys takes most memory.
     journeys = join_journeys(recording.table("journeys"))
@@ -119,28 +122,17 @@ def analyse(recording: Tables) -> Analysis:
     queues = queue_rows(recording, histograms, journeys, sampling, names, window)
     headline = _headline(stage_list, cores, servers)
     overhead = quality.overhead_of(recording, sum(t.packets for t in headline.throughput) / window.recorded_s)
-    conservation = Conservation(recording, names, variant.is_inline)
-    checks = [
-        *quality.conservation_checks(conservation.balances(), conservation.against_interfaces()),
-        *quality.little_checks(queues, names, has_queues=not variant.is_inline),
-        *quality.busy_checks(cpus, stages, executions, _user_hz(manifest)),
-        *quality.loss_checks(recording, counts),
-        *quality.lab_checks(manifest, cpus, window.recorded_s),
-        *quality.overhead_checks(overhead),
-    ]
+    ledger, inline = ledger_of(recording, names, counts), variant.is_inline
+    evidence = Evidence(names, window, journeys, counts, queues, ledger, overhead, headline.busy_ce, inline)
+    checks = quality.panel(recording, evidence)
     waits = wait_rows(journeys, sampling, window)
     ends = ends_within(recording, journeys)
     spans = spans_of(recording, window)
     laws = laws_of(stages, executions, cpus, servers, cores, names, spans)
     held, by_cpu = held_rows(journeys, spans, window), crypt_waits(journeys, window)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, sampled, ends, spans, laws, held, by_cpu)
-
-
-def _user_hz(manifest: dict[str, object]) -> int:
-    machine = manifest.get("machine")
-    value = machine.get("user_hz") if isinstance(machine, dict) else None
-    return value if isinstance(value, int) and value > 0 else 100
+    outer = outer_path(recording, window)
+    return Analysis(*parts, variant, ledger, sampled, ends, outer, spans, laws, held, by_cpu)
 
 
 def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> Headline:

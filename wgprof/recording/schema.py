@@ -224,7 +224,7 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "interfaces",
-        "the interfaces' own counters",
+        "the counters of the WireGuard interfaces, and of those that carry their tunnels (manifest key `outer`)",
         (
             *_WHEN,
             Column("netns", _I64, "inode number of the network namespace"),
@@ -237,6 +237,44 @@ TABLES: tuple[Table, ...] = (
             Column("tx_bytes", _I64, "their bytes"),
             Column("tx_errors", _I64, "transmit errors"),
             Column("tx_dropped", _I64, "dropped"),
+        ),
+    ),
+    Table(
+        "softnet",
+        "what each CPU's receive softirq took in, of all interfaces (/proc/net/softnet_stat)",
+        (
+            *_WHEN,
+            Column("cpu", _I32, "CPU", high=MAX_CPUS - 1),
+            Column("processed", _I64, "packets taken from interfaces and the backlog"),
+            Column("dropped", _I64, "packets that found the backlog full"),
+            Column("time_squeeze", _I64, "times it stopped with work left: its budget or time was used up"),
+            Column("received_rps", _I64, "times another CPU's RPS woke it"),
+            Column("flow_limit", _I64, "packets dropped by the flow limit"),
+            Column("backlog", _I64, "packets in the backlog at the end of the interval; -1 unknown", low=-1),
+        ),
+    ),
+    Table(
+        "udp",
+        "UDP's own counters by network namespace, both families, looked at once a second; no row if none moved",
+        (
+            *_WHEN,
+            Column("netns", _I64, "inode number of the network namespace"),
+            Column("received", _I64, "datagrams that reached a socket, WireGuard's among them"),
+            Column("no_ports", _I64, "datagrams to a port nobody listens on"),
+            Column("in_errors", _I64, "datagrams dropped for any reason, those of the next two columns among them"),
+            Column("rcvbuf_errors", _I64, "datagrams that found a socket's receive buffer full"),
+            Column("csum_errors", _I64, "datagrams with a wrong checksum"),
+        ),
+    ),
+    Table(
+        "sockets",
+        "WireGuard's own UDP sockets, by port, looked at once a second; no row if nothing was dropped or waited",
+        (
+            *_WHEN,
+            Column("netns", _I64, "inode number of the socket's network namespace"),
+            Column("port", _I32, "UDP port", high=65535),
+            Column("drops", _I64, "packets the socket dropped"),
+            Column("rx_queue", _I64, "bytes in its receive queue at the end of the interval"),
         ),
     ),
     Table(

@@ -1,4 +1,4 @@
-"""The JSON of a TICK, checked; and the tables made of it: intervals, cpus and interfaces."""
+"""The JSON of a TICK, checked; and the tables made of it: intervals, cpus, interfaces and the outer path's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wgprof.recording.cells import Cells, parse_cells
+from wgprof.recording.outer import OuterTables, OuterTick, parse_outer
 from wgprof.recording.schema import BY_NAME, MAX_CPUS, MAX_OBJECTS
 from wgprof.recording.sink import Names, Sink
 from wgprof.recording.untrusted import (
@@ -69,6 +70,7 @@ class Tick:
     interfaces: dict[tuple[int, str], list[int]]
     objects: list[Object]
     losses: dict[str, int]
+    outer: OuterTick
     cells: Cells
 
 
@@ -94,6 +96,7 @@ def parse_tick(payload: bytes) -> Tick:
         interfaces=dict(_interface(row) for row in items(value.get("interfaces", []), "a tick's interfaces")),
         objects=[_object(mapping(o, "an object")) for o in items(value.get("objects", []), "a tick's objects")],
         losses={text(name, "a loss"): integer(count, "a loss") for name, count in losses.items()},
+        outer=parse_outer(value),
         cells=parse_cells(payload[4 + length :]),
     )
 
@@ -157,6 +160,8 @@ class TickTables:
             "interfaces": Sink(BY_NAME["interfaces"], {"name": self._interface_names}, spill),
         }
         self.went_back: dict[str, int] = {}
+        self._outer = OuterTables(spill, self.went_back)
+        self.sinks |= self._outer.sinks
         self._jiffy_ns = 1_000_000_000 // user_hz
         self._agent_cpu_ns = 0
         self._cpus: dict[int, dict[str, int]] = {}
@@ -168,6 +173,7 @@ class TickTables:
         self._cpus = tick.cpus
         self._softirqs = {(name, cpu): n for name, counts in tick.softirqs.items() for cpu, n in enumerate(counts)}
         self._interfaces = tick.interfaces
+        self._outer.baseline(tick.outer, tick.t_ns)
 
     def interval(self, tick: Tick, t_ns: int, dt_ns: int, probed: Mapping[int, Mapping[str, int]]) -> None:
         """Add the rows of the interval that `tick` closes; `probed` is what the softirq cells gained, by CPU."""
@@ -185,6 +191,7 @@ class TickTables:
             self._cpu(cpu, jiffies, tick, when, probed.get(cpu, {}))
         for key, counters in tick.interfaces.items():
             self._interface(key, counters, when)
+        self._outer.interval(tick.outer, t_ns, dt_ns)
 
     def _cpu(
         self, cpu: int, jiffies: dict[str, int], tick: Tick, when: Mapping[str, int], probed: Mapping[str, int]

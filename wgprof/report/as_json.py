@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from wgprof.analysis.checks import MEANINGS
 from wgprof.analysis.laws import Law, Laws
 from wgprof.analysis.summary import Analysis
 from wgprof.rules.finding import Diagnosis
@@ -39,6 +40,9 @@ def as_document(analysis: Analysis, diagnosis: Diagnosis, manifest: dict[str, An
             part: [plain(row) for row in getattr(analysis, part)]
             for part in ("stages", "waits", "queues", "servers", "cores", "journeys", "checks")
         },
+        "meanings": dict(MEANINGS),
+        "ledger": _ledger(analysis),
+        "outer": plain(analysis.outer),
         "ends": plain(analysis.ends),
         "overhead": plain(analysis.overhead),
         "sampled": plain(analysis.sampled),
@@ -56,6 +60,16 @@ def _law(law: Law) -> dict[str, Any]:
         "utilisation": plain(law.utilisation),
         "occupancy": plain(law.occupancy),
         "headroom": plain(law.headroom),
+    }
+
+
+def _ledger(analysis: Analysis) -> dict[str, Any]:
+    """Losses by cause; `silent` where no counter of the kernel has them."""
+    ledger = analysis.ledger
+    return {
+        "losses": [{**plain(loss), "silent": loss.silent, "meaning": loss.meaning} for loss in ledger.losses],
+        "recorder": [plain(loss) for loss in ledger.recorder],
+        "outer_known": ledger.outer_known,
     }
 
 

@@ -28,7 +28,7 @@ from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
-from wgprof.report import ends, findings, sheets
+from wgprof.report import ends, findings, losses, outer, sheets
 from wgprof.resources import resource_dir
 from wgprof.rules.diagnose import diagnose
 from wgprof.rules.finding import Diagnosis
@@ -101,9 +101,9 @@ def _sheets(recording: Tables, analysis: Analysis, diagnosis: Diagnosis) -> dict
         "pipeline": sheets.pipeline_sheets(analysis),
         "servers": [sheets.servers_sheet(analysis)],
         "queues": [sheets.queues_sheet(analysis)],
-        "cores": [sheets.cores_sheet(analysis)],
+        "cores": [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis)],
         "ends": ends.ends_sheets(analysis.ends) if analysis.ends is not None else [],
-        "quality": [sheets.quality_sheet(analysis)],
+        "quality": [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)],
         "log": [sheets.log_sheet(recording, ("info", "warning", "error"))],
     }
 

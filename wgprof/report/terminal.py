@@ -17,7 +17,7 @@ from wgprof.analysis.names import clean
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.report import comparison as comparing
-from wgprof.report import ends, findings, sheets
+from wgprof.report import ends, findings, losses, outer, sheets
 from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
 from wgprof.rules.comparison import Comparison
@@ -39,14 +39,16 @@ def print_analysis(analysis: Analysis, diagnosis: Diagnosis, recording: Tables, 
         console.print(Text(line, style="yellow"), soft_wrap=True)
     _print_findings(diagnosis, console)
     evidence = [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), sheets.queues_sheet(analysis)]
-    _print_sheets([*evidence, sheets.cores_sheet(analysis), *sampled_sheets(analysis)], console)
+    evidence += [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis), *sampled_sheets(analysis)]
+    _print_sheets(evidence, console)
     if analysis.ends is not None:
         console.print()
         for line in ends.lines(analysis.ends):
             console.print(Text(line), soft_wrap=True)
         _print_sheets(ends.ends_sheets(analysis.ends), console)
     ruled_out = [findings.ruled_out_sheet(diagnosis)] if analysis.window is not None else []
-    _print_sheets([*ruled_out, sheets.quality_sheet(analysis), sheets.log_sheet(recording)], console)
+    quality = [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)]
+    _print_sheets([*ruled_out, *quality, sheets.log_sheet(recording)], console)
 
 
 def print_comparison(comparison: Comparison, names: tuple[str, str], console: Console | None = None) -> None:

@@ -1,0 +1,24 @@
+"""Reading files of /proc that stay open."""
+
+from __future__ import annotations
+
+import os
+from typing import List
+
+_PIECE = 1 << 16
+
+
+def read_whole(fd: int, most: int = 1 << 22) -> bytes:
+    """An open file's whole content from its beginning, up to about `most` bytes.  Raises OSError.
+
+    Of a file made line by line (seq_file) the kernel gives about a page at a time, however much was asked for.
+    """
+    parts: List[bytes] = []
+    at = 0
+    while at < most:
+        part = os.pread(fd, _PIECE, at)
+        if not part:
+            break
+        parts.append(part)
+        at += len(part)
+    return b"".join(parts)
