@@ -5,6 +5,8 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 DURATION ?= 30
 RECORD   ?=
+# Files side by side; the lab's tests are not, there is one lab.
+FAST     := $(BIN)/pytest -q --numprocesses=auto --dist=loadfile tests/unit tests/verify
 
 .PHONY: setup record report test test-fast lint verify lab-test matrix support-matrix kmod-soak kmod-leaks bench savings example clean help
 
@@ -36,13 +38,14 @@ lint: setup
 	@$(BIN)/mypy
 
 test-fast: setup
-	@$(BIN)/pytest -q tests/unit tests/verify
+	@$(FAST)
 
 lab-test: setup
 	@$(BIN)/pytest -q tests/lab
 
 test: setup lint
-	@$(BIN)/pytest -q --durations=15 tests
+	@$(FAST)
+	@$(BIN)/pytest -q --durations=15 tests/lab
 
 matrix: setup
 	@$(BIN)/python -m tests.lab.kmod.matrix
