@@ -10,7 +10,7 @@ import click
 
 from wgprof.errors import WgprofError
 
-_COMMANDS = ("doctor", "record", "show", "report", "export", "recover", "lab", "kmod")
+_COMMANDS = ("doctor", "record", "show", "report", "predict", "export", "recover", "lab", "kmod")
 
 
 class LazyGroup(click.Group):
