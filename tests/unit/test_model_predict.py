@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,13 +72,14 @@ def test_same_seed_same_result() -> None:
 
 
 def test_an_interrupt_keeps_what_there_is() -> None:
-    ask = _ask(_machine(), cores=(2, 4), seeds=40, seconds=1.0, bands=False)
-    timer = threading.Timer(1.5, lambda: signal.raise_signal(signal.SIGINT))
-    timer.start()
-    prediction = predict(ask)
-    timer.join()
+    def impatient(done: int, total: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    prediction = predict(_ask(_machine(), cores=(2, 4), seeds=60, bands=False), impatient)
     assert prediction.interrupted
-    assert all(0 < point.seeds < 40 and not point.complete for point in prediction.points)
+    assert [point.cores for point in prediction.points] == [2, 4]
+    assert all(0 < point.seeds < 60 and not point.complete for point in prediction.points)
 
 
 def test_a_bad_grid_is_refused_before_anything_runs() -> None:

@@ -58,7 +58,7 @@ class Ask:
     packet_bytes: int = 0  # 0: the machine's
     seeds: int = 5
     seconds: float = 1.0  # simulated, a run, with its warm-up
-    effect_seconds: float = 0.15  # of each run that finds out what a parameter does
+    effect_seconds: float = 0.1  # of each run that finds out what a parameter does
     bands: bool = True
 
     def scenario(self, machine: Machine, where: tuple[Architecture, int, int]) -> Scenario:

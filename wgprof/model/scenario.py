@@ -10,7 +10,7 @@ from wgprof.model.limits import GSO_MAX_BYTES, POLL_BUDGET, QUEUE_LIMIT
 MODULES = ("vanilla", "steered", "inline")
 DIRECTIONS = ("rx", "tx", "loop")
 #: More would not fit the simulator's memory.
-MOST_CORES, MOST_TUNNELS = 1024, 4096
+MOST_CORES, MOST_TUNNELS = 512, 4096
 
 
 @dataclass(frozen=True)
