@@ -86,7 +86,7 @@ def command(
     ask = Ask(
         machine,
         _numbers(cores, "--cores") or (machine.cores or 1,),
-        _numbers(tunnels, "--tunnels"),
+        _numbers(tunnels or "0", "--tunnels"),
         _architectures(modules, threaded),
         direction,
         packet_size,
