@@ -6,7 +6,7 @@ BIN      := $(VENV)/bin
 DURATION ?= 30
 RECORD   ?=
 
-.PHONY: setup record report test test-fast lint verify lab-test matrix kmod-soak kmod-leaks bench savings example clean help
+.PHONY: setup record report test test-fast lint verify lab-test matrix kmod-soak kmod-leaks scenarios bench savings example clean help
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
@@ -15,6 +15,7 @@ help:
 	@echo "make matrix                the kernel's own WireGuard test on every module variant and kernel, 40 minutes"
 	@echo "make kmod-soak             100,000 packets each way over a bad link, on every variant; 10 minutes"
 	@echo "make kmod-leaks            load, use and unload every variant 50 times; 15 minutes"
+	@echo "make scenarios             plant bottlenecks in the lab, and print what was planted against what was found; 15 minutes"
 	@echo "make bench                 what wgprof costs and how fast it drains, beside its peers"
 	@echo "make savings               what the inline module saves, measured in the lab (half an hour)"
 	@echo "make example               regenerate reports/example.html and its recording"
@@ -51,6 +52,9 @@ kmod-soak: setup
 
 kmod-leaks: setup
 	@$(BIN)/python -m tests.lab.kmod.leaks
+
+scenarios: setup
+	@$(BIN)/python -m tests.lab.scenarios
 
 bench: setup
 	@$(BIN)/python -m bench.drain

@@ -18,6 +18,7 @@ from wgprof.kmod.lab import LAB_TOKEN, build_for, load_in, payload
 from wgprof.lab.image import LabImage, ensure_image
 from wgprof.lab.machine import EmulatorFailure, Machine, host_cores
 from wgprof.lab.own_qemu import host_qemu
+from wgprof.lab.plant import Plant
 from wgprof.lab.qemu import MachineSettings
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
 from wgprof.lab.workload import (
@@ -57,13 +58,20 @@ class LabSettings:
 class LabTarget:
     """Implements wgprof.targets.base.Target with a machine of its own.
 
-    `notify` is called with one line about each step.
+    `notify` is called with one line about each step.  With a plant the traffic is the plant's, and so is
+    what is done to the machine before and meanwhile.
     """
 
     name = "lab"
 
-    def __init__(self, settings: LabSettings | None = None, notify: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self,
+        settings: LabSettings | None = None,
+        notify: Callable[[str], None] = lambda line: None,
+        plant: Plant | None = None,
+    ) -> None:
         self.settings = settings or LabSettings()
+        self._plant = plant
         self.machine: Machine | None = None
         self._notify = notify
         self._resources = ExitStack()
@@ -79,7 +87,7 @@ class LabTarget:
     def start(self, request: RecordRequest) -> AgentProcess:
         """Image, machine, tunnels, agent.  Raises MachineError or UsageError, each with a remedy."""
         self._emulator_failed = False
-        workload = workload_named(self.settings.workload)
+        workload = self._plant.workload if self._plant else workload_named(self.settings.workload)
         recipe_for(self.settings.kernel)
         check_tunnels(self.settings.tunnels)
         host_qemu()
@@ -94,11 +102,15 @@ class LabTarget:
             self._notify(f"lab: loaded {module.variant}, patch {module.patch_hash}")
             if self.settings.lab_crypto is not None:
                 self._notify("lab: the packets are NOT ENCRYPTED, which every view of this recording will say first")
+        if self._plant:
+            self._plant.before_tunnels(machine)
         seconds = set_up_tunnels(machine, self.settings.tunnels, self.settings.threaded)
         self._notify(f"lab: {self.settings.tunnels} tunnel(s) up after {seconds:.0f} s, workload {workload.name}")
         self._traffic = Traffic(machine, workload, self.settings.tunnels)
         self._traffic.listen()
         machine.wait(prewarmed, 90 * machine.patience)
+        if self._plant:
+            self._plant.before_traffic(machine)
         streams = machine.open_agent(agent_command(request))
         return AgentProcess(stdout=streams.stdout, stdin=streams.stdin, description=self.describe())
 
@@ -111,6 +123,8 @@ class LabTarget:
         self._sent_at = time.monotonic()
         self._sent_until = self._sent_at + seconds
         self._traffic.send(seconds)
+        if self._plant:
+            self._plant.with_traffic(self.machine, seconds)
 
     def sampling_started(self) -> None:
         """Send the same traffic again, for perf: the recording's was over when its probes were taken off."""
