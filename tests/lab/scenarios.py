@@ -1,5 +1,6 @@
 """All scenarios, and what was planted against what was found: `python -m tests.lab.scenarios [--seeds N] [NAME]..`.
 
+Scenarios that need the same machine share one, made as new in between (guest/reset.sh).
 What is in the folder, recorded of the same scenario, is not recorded again: an interrupted run goes on where it was.
 Exits with 1 if in any recording the planted bottleneck is not the top finding, or something untrue was found.
 """
@@ -11,15 +12,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from wgprof.cli.scenario import judge, record_scenario, truth_document, truth_path
+from wgprof.cli.scenario import judge, lab_settings, record_scenario, truth_document, truth_path
 from wgprof.errors import WgprofError
+from wgprof.lab.machine import EmulatorFailure
 from wgprof.lab.recipe import DEFAULT_KERNEL, RECIPES
 from wgprof.lab.scenario import NOTHING, SIGNATURES, Agreement, Scenario, scenario_named, scenario_names
+from wgprof.targets.lab import Booted, LabSettings, booted_lab
 
 FOLDER = Path("scenarios")
 
@@ -70,27 +74,76 @@ def confusion(runs: Sequence[Run]) -> str:
     return "\n".join(lines)
 
 
+class Labs:
+    """One machine at a time, kept for as long as the scenarios that follow can use it."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._kind: LabSettings | None = None
+        self._booted: Booted | None = None
+
+    def __enter__(self) -> Labs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._stack.close()
+        self._kind = self._booted = None
+
+    def machine_for(self, scenario: Scenario, kernel: str) -> Booted:
+        """A machine of the right kind.  Raises MachineError."""
+        kind = kind_of_machine(scenario, kernel)
+        if self._booted is None or self._kind != kind or not self._booted.machine.alive:
+            self.close()
+            self._booted = self._stack.enter_context(booted_lab(kind, _say))
+            self._kind = kind
+        return self._booted
+
+
+def kind_of_machine(scenario: Scenario, kernel: str) -> LabSettings:
+    """What of a scenario's settings cannot be changed in a machine that runs."""
+    return replace(lab_settings(scenario, kernel), tunnels=1, threaded=False, workload="")
+
+
 def run_all(names: Sequence[str], kernel: str, seeds: int, folder: Path) -> tuple[list[Run], list[str]]:
     """Record what is not there, and judge everything; also what could not be recorded."""
     folder.mkdir(parents=True, exist_ok=True)
     runs, failures = [], []
-    for seed in range(seeds):
-        for name in names:
-            scenario = scenario_named(name)
-            recording = folder / f"{name}-{kernel}-{seed}.wgprof"
-            try:
-                if not recorded(scenario, kernel, seed, recording):
-                    _say(f"{name}, seed {seed}")
-                    if not record_scenario(scenario, kernel, seed, recording):
-                        raise WgprofError("the recording is not complete")
-                run = Run(scenario, kernel, seed, judge(scenario, recording))
-            except WgprofError as error:
-                failures.append(f"{name}, seed {seed}: {error.sentence}")
-                _say(failures[-1])
-                continue
-            runs.append(run)
-            _say(run.line())
+    scenarios = sorted(map(scenario_named, names), key=lambda s: (str(kind_of_machine(s, kernel)), s.name))
+    with Labs() as labs:
+        for scenario in scenarios:
+            for seed in range(seeds):
+                recording = folder / f"{scenario.name}-{kernel}-{seed}.wgprof"
+                try:
+                    if not recorded(scenario, kernel, seed, recording):
+                        _record(labs, scenario, kernel, seed, recording)
+                    run = Run(scenario, kernel, seed, judge(scenario, recording))
+                except WgprofError as error:
+                    failures.append(f"{scenario.name}, seed {seed}: {error.sentence}")
+                    _say(failures[-1])
+                    continue
+                runs.append(run)
+                _say(run.line())
     return runs, failures
+
+
+def _record(labs: Labs, scenario: Scenario, kernel: str, seed: int, recording: Path) -> None:
+    """Raises WgprofError; an emulator that failed is started once more."""
+    for left in (1, 0):
+        try:
+            booted = labs.machine_for(scenario, kernel)
+            _say(f"{scenario.name}, seed {seed}")
+            if record_scenario(scenario, kernel, seed, recording, booted):
+                return
+            labs.close()
+        except EmulatorFailure as error:
+            labs.close()
+            if not left:
+                raise
+            _say(f"{error.sentence}; once more")
+    raise WgprofError("the recording is not complete", "")
 
 
 def _say(line: str) -> None:

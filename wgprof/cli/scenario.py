@@ -17,7 +17,7 @@ from wgprof.lab.recipe import DEFAULT_KERNEL, RECIPES
 from wgprof.lab.scenario import Agreement, Scenario, agreement, scenario_named, scenario_names
 from wgprof.recording.sizes import human_size
 from wgprof.targets.base import RecordRequest
-from wgprof.targets.lab import LabSettings, LabTarget
+from wgprof.targets.lab import Booted, LabSettings, LabTarget
 
 #: Eight seconds of traffic: more than the five that an interval needs.
 DURATION_S = 10.0
@@ -67,16 +67,23 @@ def command(*, name: str | None, as_list: bool, seed: int, kernel: str, output: 
     return 0 if result.holds else 1
 
 
-def record_scenario(scenario: Scenario, kernel: str, seed: int, out: Path) -> bool:
-    """Record a scenario and write its truth beside it; False if it was interrupted.  Raises WgprofError."""
+def lab_settings(scenario: Scenario, kernel: str) -> LabSettings:
+    """The machine and tunnels of a scenario."""
+    return LabSettings(kernel=kernel, workload=scenario.workload.name, **asdict(scenario.shape))
+
+
+def record_scenario(scenario: Scenario, kernel: str, seed: int, out: Path, booted: Booted | None = None) -> bool:
+    """Record a scenario and write its truth beside it; False if it was interrupted or the agent died.
+
+    In a machine of its own, or in one that is `booted` with the scenario's settings.  Raises WgprofError.
+    """
     notes = Console(stderr=True, highlight=False)
 
     def notify(line: str) -> None:
         notes.print(line, markup=False, soft_wrap=True)
 
     plant = Plant(scenario.workload, scenario.setup, scenario.during, seed)
-    settings = LabSettings(kernel=kernel, workload=scenario.workload.name, **asdict(scenario.shape))
-    target = LabTarget(settings, notify, plant)
+    target = LabTarget(lab_settings(scenario, kernel), notify, plant, booted)
     session, finished = record_patiently(target, RecordRequest(duration_s=DURATION_S), out, notes, notify)
     for message in session.messages:
         notify(f"note: {message}")
