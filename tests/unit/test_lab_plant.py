@@ -44,9 +44,9 @@ def test_scripts_know_the_cpu_that_the_first_tunnel_sends_on() -> None:
     guest = run(Plant(WORKLOADS["tcp"], "true", "false", seed=5), cpus=3)
     shift, setup = guest.ran
     assert "seq 5" in shift and "wireguard" in shift
-    assert "CPUS=3 SEND_CPU=2 OTHER_CPU=0" in setup and setup.endswith("true")
+    assert "CPUS=3 SEND_CPU=0 OTHER_CPU=1" in setup and setup.endswith("true")
     ((during, limit),) = guest.started
-    assert "SEND_CPU=2" in during and during.endswith("false") and limit == 8.0
+    assert "SEND_CPU=0" in during and during.endswith("false") and limit == 8.0
 
 
 def test_a_setup_that_fails_halfway_fails() -> None:

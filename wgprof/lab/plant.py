@@ -10,8 +10,9 @@ from wgprof.lab.workload import Workload
 
 #: Thousands of netfilter rules take an emulated CPU some seconds to load.
 SETUP_S = 60.0
-#: A peer's transmit work runs on its number modulo the number of CPUs (wg_cpumask_choose_online, queueing.h).  Two
-#: peers a tunnel, of which the first sends; peers that are made and removed before shift all that follow.
+#: A peer's transmit work runs on its number modulo the number of CPUs (wg_cpumask_choose_online, queueing.h); numbers
+#: begin with 1, and a tunnel has two peers, of which the first sends.  Peers that are made and removed before shift
+#: all that follow.
 _SHIFT_PEERS = """
 ip link add wgshift type wireguard
 for number in $(seq {seed}); do wg set wgshift peer "$(wg genkey | wg pubkey)"; done
@@ -49,4 +50,5 @@ class Plant:
 
     def _environment(self, machine: Machine) -> str:
         cpus = machine.settings.cpus
-        return f"export CPUS={cpus} SEND_CPU={self.seed % cpus} OTHER_CPU={(self.seed + 1) % cpus}"
+        first = 1 + self.seed
+        return f"export CPUS={cpus} SEND_CPU={first % cpus} OTHER_CPU={(first + 1) % cpus}"

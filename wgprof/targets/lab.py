@@ -110,7 +110,7 @@ class LabTarget:
         if self._booted:
             machine.check("sh /payload/reset.sh")
         prewarmed = machine.start("exec python3 -c 'import bcc'", 60)  # reads half of the disk; meanwhile
-        if module is not None:
+        if module is not None and self.settings.module:
             load_in(machine, module, crypto_parameters(self.settings.lab_crypto))
             self._notify(f"lab: loaded {module.variant}, patch {module.patch_hash}")
             if self.settings.lab_crypto is not None:

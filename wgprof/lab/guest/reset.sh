@@ -4,7 +4,8 @@ pkill -KILL iperf3
 for side in wga wgb; do
 	[ -e /run/netns/$side ] && ip netns delete $side
 done
-sysctl -q -w net.core.netdev_max_backlog=1000 kernel.sched_rt_runtime_us=950000
+sysctl -q -w net.core.netdev_max_backlog=1000 net.core.wmem_max=212992 net.core.rmem_max=212992 \
+	kernel.sched_rt_runtime_us=950000
 rm -f /run/receiver*.json /run/sender*.json
 # The peers' internal ids begin anew with the module.  Its last references go a moment after the namespaces.
 tries=0
