@@ -92,9 +92,8 @@ class Labs:
         self._stack.close()
         self._kind = self._booted = None
 
-    def machine_for(self, scenario: Scenario, kernel: str) -> Booted:
-        """A machine of the right kind.  Raises MachineError."""
-        kind = kind_of_machine(scenario, kernel)
+    def machine_of(self, kind: LabSettings) -> Booted:
+        """A machine of this kind.  Raises MachineError."""
         if self._booted is None or self._kind != kind or not self._booted.machine.alive:
             self.close()
             self._booted = self._stack.enter_context(booted_lab(kind, _say))
@@ -102,23 +101,29 @@ class Labs:
         return self._booted
 
 
-def kind_of_machine(scenario: Scenario, kernel: str) -> LabSettings:
-    """What of a scenario's settings cannot be changed in a machine that runs."""
-    return replace(lab_settings(scenario, kernel), tunnels=1, threaded=False, workload="")
+def kinds_of_machine(scenarios: Sequence[Scenario], kernel: str) -> dict[str, LabSettings]:
+    """By scenario, the part of its settings that cannot be changed in a machine that runs.
+
+    One that wants no module of ours can use a machine that carries one.
+    """
+    own = {s.name: replace(lab_settings(s, kernel), tunnels=1, threaded=False, workload="") for s in scenarios}
+    carrying = {kind.cpus: kind for kind in own.values() if kind.module}
+    return {name: kind if kind.module else carrying.get(kind.cpus, kind) for name, kind in own.items()}
 
 
 def run_all(names: Sequence[str], kernel: str, seeds: int, folder: Path) -> tuple[list[Run], list[str]]:
     """Record what is not there, and judge everything; also what could not be recorded."""
     folder.mkdir(parents=True, exist_ok=True)
     runs, failures = [], []
-    scenarios = sorted(map(scenario_named, names), key=lambda s: (str(kind_of_machine(s, kernel)), s.name))
+    scenarios = [scenario_named(name) for name in names]
+    kinds = kinds_of_machine(scenarios, kernel)
     with Labs() as labs:
-        for scenario in scenarios:
+        for scenario in sorted(scenarios, key=lambda s: str(kinds[s.name])):
             for seed in range(seeds):
                 recording = folder / f"{scenario.name}-{kernel}-{seed}.wgprof"
                 try:
                     if not recorded(scenario, kernel, seed, recording):
-                        _record(labs, scenario, kernel, seed, recording)
+                        _record(labs, kinds[scenario.name], scenario, seed, recording)
                     run = Run(scenario, kernel, seed, judge(scenario, recording))
                 except WgprofError as error:
                     failures.append(f"{scenario.name}, seed {seed}: {error.sentence}")
@@ -129,13 +134,13 @@ def run_all(names: Sequence[str], kernel: str, seeds: int, folder: Path) -> tupl
     return runs, failures
 
 
-def _record(labs: Labs, scenario: Scenario, kernel: str, seed: int, recording: Path) -> None:
+def _record(labs: Labs, kind: LabSettings, scenario: Scenario, seed: int, recording: Path) -> None:
     """Raises WgprofError; an emulator that failed is started once more."""
     for left in (1, 0):
         try:
-            booted = labs.machine_for(scenario, kernel)
+            booted = labs.machine_of(kind)
             _say(f"{scenario.name}, seed {seed}")
-            if record_scenario(scenario, kernel, seed, recording, booted):
+            if record_scenario(scenario, kind.kernel, seed, recording, booted):
                 return
             labs.close()
         except EmulatorFailure as error:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.scenarios import Run, confusion, recorded
+from tests.lab.scenarios import Run, confusion, kinds_of_machine, recorded
 from wgprof.cli.scenario import truth_document, truth_path
 from wgprof.errors import UsageError
 from wgprof.lab.scenario import (
     NOTHING,
     SIGNATURES,
     Agreement,
+    MachineShape,
     Truth,
     agreement,
     parse_scenario,
@@ -23,6 +24,7 @@ from wgprof.lab.scenario import (
 )
 from wgprof.rules.diagnose import RULES
 
+DOCS = Path(__file__).parents[2] / "docs" / "scenarios.md"
 MINIMAL = """
 meaning = "m"
 planted = "p"
@@ -127,3 +129,30 @@ def test_what_was_recorded_of_the_same_scenario_is_not_recorded_again(tmp_path: 
     assert not recorded(scenario, "6.1", 0, recording)
     truth_path(recording).write_text("{")
     assert not recorded(scenario, "6.12", 0, recording)
+
+
+def test_scenarios_share_a_machine_unless_its_cpus_or_its_module_differ() -> None:
+    plain = parse_scenario("plain", MINIMAL)
+    scenarios = [
+        plain,
+        replace(plain, name="many", shape=MachineShape(tunnels=4, threaded=True)),
+        replace(plain, name="dial", shape=MachineShape(module="vanilla", lab_crypto=0.1)),
+        replace(plain, name="wide", shape=MachineShape(cpus=4)),
+    ]
+    kinds = kinds_of_machine(scenarios, "6.12")
+    assert kinds["plain"] == kinds["many"] == kinds["dial"] != kinds["wide"]
+    assert kinds["dial"].module == "vanilla" and kinds["wide"].module == "" and kinds["wide"].cpus == 4
+    assert kinds_of_machine(scenarios[:2], "6.12")["plain"].module == ""
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_the_documentation_has_a_row_for_every_scenario(name: str) -> None:
+    scenario = scenario_named(name)
+    text = DOCS.read_text(encoding="utf-8")
+    truth = f"{scenario.truth.top or 'nothing'} | {', '.join(scenario.truth.also) or '–'}"
+    assert f"| `{name}` | {scenario.meaning} | {scenario.planted} | {truth} |" in text.splitlines()
+
+
+def test_the_documentation_has_no_row_for_anything_else() -> None:
+    rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line[:3] == "| `"]
+    assert len(rows) == len(scenario_names())
