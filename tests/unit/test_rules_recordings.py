@@ -71,3 +71,10 @@ def test_a_bottleneck_that_was_planted_is_found_and_nothing_else(path: Path) -> 
     _, _, diagnosis = judged(path)
     assert diagnosis.top is not None and diagnosis.top.id == scenario.truth.top
     assert agreement(scenario.truth, [f.id for f in diagnosis.findings]).holds
+
+
+def test_two_peers_that_collide_are_told_from_one_that_shares_its_cpu() -> None:
+    top = judged(FOLDER / "scenarios" / "collision.wgprof")[2].top
+    assert top is not None and "internal ids are equal modulo 2" in top.claim
+    alone = judged(FOLDER / "scenarios" / "serial-tx.wgprof")[2].top
+    assert alone is not None and "waits for its CPU" in alone.claim
