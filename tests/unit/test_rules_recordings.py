@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from wgprof.analysis.summary import Analysis, analyse
+from wgprof.lab.scenario import agreement, scenario_named
 from wgprof.recording.reader import Recording, open_recording
 from wgprof.resources import resource_dir
 from wgprof.rules.diagnose import diagnose
@@ -62,3 +63,18 @@ def test_threaded_napi_is_read_from_the_recording() -> None:
     outcomes = {o.id: o for o in diagnosis.outcomes}
     assert "threaded" in outcomes["S4"].reason
     assert "threaded" in outcomes["S15"].reason
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "scenarios").glob("*.wgprof")), ids=lambda path: path.stem)
+def test_a_bottleneck_that_was_planted_is_found_and_nothing_else(path: Path) -> None:
+    scenario = scenario_named(path.stem)
+    _, _, diagnosis = judged(path)
+    assert diagnosis.top is not None and diagnosis.top.id == scenario.truth.top
+    assert agreement(scenario.truth, [f.id for f in diagnosis.findings]).holds
+
+
+def test_two_peers_that_collide_are_told_from_one_that_shares_its_cpu() -> None:
+    top = judged(FOLDER / "scenarios" / "collision.wgprof")[2].top
+    assert top is not None and "internal ids are equal modulo 2" in top.claim
+    alone = judged(FOLDER / "scenarios" / "serial-tx.wgprof")[2].top
+    assert alone is not None and "waits for its CPU" in alone.claim

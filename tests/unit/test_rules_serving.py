@@ -142,12 +142,12 @@ def test_s3_is_not_work_that_seldom_waits_nor_where_no_cpu_has_time(situation: S
     assert outcome(situation, "S3").state == NOT_FOUND
 
 
-def colliding(ids: tuple[int, int]) -> Situation:
-    """Two peers whose works fill CPU 1 together, half each."""
+def colliding(ids: tuple[int, int], us: float = 9.6, delay_us: float = 10.0) -> Situation:
+    """Two peers whose works share CPU 1, half each; with 9.6 us a packet they fill it."""
     situation = Situation(cpus=4, peers=2)
     for peer, number in zip((FIRST_PEER, FIRST_PEER + 1), ids, strict=True):
-        situation.stage("tx.send", 50_000, 9.6, cpu=1, peer=peer)
-        situation.runs("tx.work", 1_000, 50_000, 3.0, cpu=1, owner=peer)
+        situation.stage("tx.send", 50_000, us, cpu=1, peer=peer)
+        situation.runs("tx.work", 1_000, 50_000, 3.0, cpu=1, owner=peer, delay_us=delay_us)
         situation.stage("tx.encrypt", 50_000, 5.0, cpu=2, peer=peer).queue("tx-queue", 500, owner=peer)
         situation.internal_id(peer, number)
     situation.runs("encrypt.work", 5_000, 100_000, 1.0, cpu=2, owner=DEVICE)
@@ -159,6 +159,21 @@ def test_s3_finds_two_peers_whose_works_share_a_cpu() -> None:
     assert found.state == FOUND
     (finding,) = found.findings
     assert finding.cpu == 1 and "share CPU 1" in finding.claim
+
+
+def test_s3_finds_two_peers_that_collide_on_a_cpu_they_have_to_share_with_crypto() -> None:
+    """Crypt workers take the rest of the CPU: the works never fill it, and wait for it all the time."""
+    (finding,) = outcome(colliding((1, 5), us=7.0, delay_us=700.0), "S3").findings
+    assert "share CPU 1" in finding.claim and "internal ids are equal" in finding.claim
+
+
+def test_s3_is_not_two_peers_that_share_a_cpu_with_time_to_spare() -> None:
+    assert outcome(colliding((1, 5), us=7.0, delay_us=10.0), "S3").state == NOT_FOUND
+
+
+def test_s3_calls_a_shared_cpu_a_collision_only_when_the_internal_ids_say_so() -> None:
+    found = outcome(colliding((1, 2), us=7.0, delay_us=700.0), "S3").findings
+    assert found and all("waits for its CPU" in finding.claim for finding in found)
 
 
 def test_s3_does_not_blame_internal_ids_that_differ() -> None:

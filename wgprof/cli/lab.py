@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from wgprof.cli import scenario
 from wgprof.lab.image import LabImage, ensure_image, list_images
 from wgprof.lab.image import Progress as Report
 from wgprof.lab.kvm import usable
@@ -47,6 +48,7 @@ def command() -> None:
       wgprof lab build --kernel 6.1     build an image ahead of time
       wgprof lab run -- uname -r        run one command in a fresh machine
       wgprof lab shell                  look around in one
+      wgprof lab scenario serial-tx     plant a bottleneck, record it, see whether it is found
       wgprof lab list                   what is built, and how large it is
 
     QEMU emulates the CPU unless KVM is proved to work: kernels, packets and probes are real, speed is not.
@@ -146,6 +148,9 @@ def list_command(as_json: bool) -> None:
         size = f"{image.size_bytes / 1e6:.0f} MB" if image.size_bytes else ""
         table.add_row(image.kernel, f"Debian {image.suite}", image.state, image.release, size)
     Console().print(table)
+
+
+command.add_command(scenario.command)
 
 
 def note(line: str) -> None:

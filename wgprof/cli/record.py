@@ -126,11 +126,11 @@ def command(
     if given and chosen.name != "lab":
         notify("The lab's options are ignored: this machine is profiled.")
     out = output or default_name(chosen.name)
-    _check_output(out)
+    check_output(out)
     request = RecordRequest(
         duration_s=duration, interfaces=interfaces, interval_ms=interval, sample=sample, stacks_s=stacks
     )
-    session, finished = _record(chosen, request, out, notes, notify)
+    session, finished = record_patiently(chosen, request, out, notes, notify)
     for message in session.messages:
         notify(f"note: {message}")
     _report(finished, session.interrupted, as_json)
@@ -139,7 +139,7 @@ def command(
     return EXIT_INTERRUPTED if session.interrupted else 0
 
 
-def _record(
+def record_patiently(
     target: Target, request: RecordRequest, out: Path, notes: Console, notify: Callable[[str], None]
 ) -> tuple[Session, Finished]:
     """Record; a lab whose emulator failed before anything was recorded is started again."""
@@ -175,7 +175,7 @@ def _check_module(module: object, share: object) -> None:
         raise UsageError(f"--lab-crypto {share:g} is not a share from {least:g} to {most:g}", "For example 0.3.")
 
 
-def _check_output(out: Path) -> None:
+def check_output(out: Path) -> None:
     if out.suffix == SUFFIX:
         raise UsageError(f"{out} would be taken for a recording that was cut off", "Choose another name.")
     if not out.absolute().parent.is_dir():

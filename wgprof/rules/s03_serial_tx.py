@@ -1,8 +1,8 @@
 """S3 serial-tx: a peer's transmit work sends one packet at a time on its one CPU, and has no time left.
 
-Variants: the works of two busy peers share a CPU, because their internal ids are equal modulo the number of CPUs
-(wg_cpumask_choose_online, drivers/net/wireguard/queueing.h); or the work shares its CPU with something else, and runs
-or waits for it all the time while other CPUs have time: it cannot go there.
+Variants: the works of two busy peers share a CPU, and fill it or always wait for it, because their internal ids are
+equal modulo the number of CPUs (wg_cpumask_choose_online, drivers/net/wireguard/queueing.h); or the work shares its
+CPU with something else, and runs or waits for it all the time while other CPUs have time: it cannot go there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from wgprof.rules.s02_serial_rx import ALWAYS
 
 _SLACK = 0.90
 _SIZEABLE = 1 / 3
+_MOST = 0.5
 #: A peer that takes less of the CPU's transmit time is not one of those that collide.
 _HOT_PEER = 0.25
 
@@ -27,8 +28,11 @@ def judge(facts: Facts) -> Judgement:
     if not laws:
         return Judgement("no transmit work ran")
     found = [_alone(facts, law, _evidence(facts, law)) for law in laws if all_met(_evidence(facts, law))]
-    found += [_alone(facts, law, _crowded(facts, law)) for law in laws if not found and all_met(_crowded(facts, law))]
-    collided, closest = _collisions(facts, {finding.object for finding in found})
+    collided, closest, sharing = _collisions(facts, {finding.object for finding in found})
+    # With whom they share their CPU says more of peers that collide than that they have to.
+    if not found:
+        alone = [law for law in laws if law.object not in sharing]
+        found = [_alone(facts, law, _crowded(facts, law)) for law in alone if all_met(_crowded(facts, law))]
     evidence = max(_evidence(facts, laws[0]), _crowded(facts, laws[0]), closest, key=nearness)
     findings = (*found, *collided)
     if findings:
@@ -55,13 +59,12 @@ def _evidence(facts: Facts, law: Law) -> tuple[Evidence, ...]:
 
 def _crowded(facts: Facts, law: Law) -> tuple[Evidence, ...]:
     queue = facts.queue("tx-queue", law.object) if law.object is not None else None
-    waited = facts.send_delay.get(law.object or 0, 0.0)
     cpu = facts.cpu(_cpu_of(facts, law.object) or 0)
     return (
         at_least(f"{law.label}: occupied, by itself and what runs on top of it", law.occupancy, "share", _SIZEABLE,
                  "a third of its CPU: with less it is the others that need the time"),
-        at_least(f"{law.label}: that, or queued and waiting for its CPU", min(law.occupancy.value + waited, 1.0),
-                 "share", SATURATED, SATURATED_SOURCE),
+        at_least(f"{law.label}: that, or queued and waiting for its CPU", _runs_or_waits(facts, law), "share",
+                 SATURATED, SATURATED_SOURCE),
         at_least(f"{law.label}: time its tx-queue held hand-offs", queue.occupied if queue else None, "share", ALWAYS,
                  "it always has work"),
         at_least(f"busy share of its CPU{f' {cpu.number}' if cpu else ''}", cpu.busy if cpu else None, "share",
@@ -71,6 +74,10 @@ def _crowded(facts: Facts, law: Law) -> tuple[Evidence, ...]:
         shown(f"{law.label}: CPU time a packet", law.demand_ns, "ns"),
         shown(f"{law.label}: cap, with its CPU to itself", law.cap_pps, "packets/s"),
     )  # fmt: skip
+
+
+def _runs_or_waits(facts: Facts, law: Law) -> float:
+    return min(law.occupancy.value + facts.send_delay.get(law.object or 0, 0.0), 1.0)
 
 
 def _slack(facts: Facts) -> Evidence:
@@ -107,9 +114,11 @@ def _cpu_of(facts: Facts, peer: int | None) -> int | None:
     return best if best is not None and spent[best] >= 0.9 * sum(spent.values()) > 0 else None
 
 
-def _collisions(facts: Facts, saturated: set[int | None]) -> tuple[list[Finding], tuple[Evidence, ...]]:
-    """CPUs that several busy peers' works fill together; and the nearest to it, when there are several on one."""
-    found, closest = [], None
+def _collisions(
+    facts: Facts, saturated: set[int | None]
+) -> tuple[list[Finding], tuple[Evidence, ...], set[int | None]]:
+    """CPUs that several busy peers' works fill or wait for; the nearest to that, if several share one; the peers."""
+    found, closest, sharing = [], None, set[int | None]()
     number = max(len(facts.cpus), 1)
     for cpu, peers in facts.send_by_cpu.items():
         whole = sum(peers.values())
@@ -120,18 +129,43 @@ def _collisions(facts: Facts, saturated: set[int | None]) -> tuple[list[Finding]
         same = len(ids) == len(hot) and min(ids.values()) >= 0 and len({i % number for i in ids.values()}) == 1
         if not same:
             continue
-        evidence = (
-            at_least(f"transmit works of {len(hot)} busy peers on CPU {cpu}: occupied together", whole, "share",
-                     SATURATED, SATURATED_SOURCE),
-            _slack(facts),
-            *(shown(f"tx.work of {facts.analysis.names.label(p)} on CPU {cpu} (internal id {ids[p]})", peers[p], "CE")
-              for p in hot),
-        )  # fmt: skip
+        parts = tuple(
+            shown(f"tx.work of {facts.analysis.names.label(p)} on CPU {cpu} (internal id {ids[p]})", peers[p], "CE")
+            for p in hot
+        )
+        evidence = (*_filled(facts, cpu, hot, whole), *parts)
+        if not all_met(evidence):
+            waiting = (*_waiting(facts, cpu, hot, whole), *parts)
+            evidence = waiting if all_met(waiting) else evidence
         if closest is None or whole > (closest[0].value or 0.0):
             closest = evidence
         if all_met(evidence):
             found.append(_collision(facts, cpu, hot, whole, evidence))
-    return found, closest or ()
+            sharing |= set(hot)
+    return found, closest or (), sharing
+
+
+def _filled(facts: Facts, cpu: int, hot: list[int], whole: float) -> tuple[Evidence, ...]:
+    return (
+        at_least(f"transmit works of {len(hot)} busy peers on CPU {cpu}: occupied together", whole, "share",
+                 SATURATED, SATURATED_SOURCE),
+        _slack(facts),
+    )  # fmt: skip
+
+
+def _waiting(facts: Facts, cpu: int, hot: list[int], whole: float) -> tuple[Evidence, ...]:
+    """Crypt workers run there as well, so that the works never fill the CPU; but each of them always runs or waits."""
+    laws = [law for law in facts.laws.of("tx.work") if law.object in hot]
+    there = facts.cpu(cpu)
+    return (
+        at_least(f"transmit works of {len(hot)} busy peers on CPU {cpu}: occupied together", whole, "share", _MOST,
+                 "most of its CPU: with less it is others that take the time"),
+        at_least("the one that waits least: runs, or is queued and waits for its CPU",
+                 min((_runs_or_waits(facts, law) for law in laws), default=None), "share", SATURATED,
+                 SATURATED_SOURCE),
+        at_least(f"busy share of CPU {cpu}", there.busy if there else None, "share", SATURATED, SATURATED_SOURCE),
+        _slack(facts),
+    )  # fmt: skip
 
 
 def _collision(facts: Facts, cpu: int, hot: list[int], whole: float, evidence: tuple[Evidence, ...]) -> Finding:

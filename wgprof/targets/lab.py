@@ -7,7 +7,7 @@ import json
 import shlex
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +15,10 @@ from pathlib import Path
 from wgprof.errors import MachineError
 from wgprof.kmod.build import Module
 from wgprof.kmod.lab import LAB_TOKEN, build_for, load_in, payload
-from wgprof.lab.image import LabImage, ensure_image
+from wgprof.lab.image import ensure_image
 from wgprof.lab.machine import EmulatorFailure, Machine, host_cores
 from wgprof.lab.own_qemu import host_qemu
+from wgprof.lab.plant import Plant
 from wgprof.lab.qemu import MachineSettings
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
 from wgprof.lab.workload import (
@@ -54,16 +55,34 @@ class LabSettings:
     lab_crypto: float | None = None  # crypto's share of a packet's cost, 0.1 to 0.6; the packets are NOT ENCRYPTED
 
 
+@dataclass(frozen=True)
+class Booted:
+    """A machine that is up, and the module of ours that it was given."""
+
+    machine: Machine
+    module: Module | None
+
+
 class LabTarget:
     """Implements wgprof.targets.base.Target with a machine of its own.
 
-    `notify` is called with one line about each step.
+    `notify` is called with one line about each step.  With a plant the traffic is the plant's, and so is
+    what is done to the machine before and meanwhile.  A machine that is `booted` already is used as it is and
+    left running; it has to fit the settings.
     """
 
     name = "lab"
 
-    def __init__(self, settings: LabSettings | None = None, notify: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self,
+        settings: LabSettings | None = None,
+        notify: Callable[[str], None] = lambda line: None,
+        plant: Plant | None = None,
+        booted: Booted | None = None,
+    ) -> None:
         self.settings = settings or LabSettings()
+        self._booted = booted
+        self._plant = plant
         self.machine: Machine | None = None
         self._notify = notify
         self._resources = ExitStack()
@@ -79,26 +98,32 @@ class LabTarget:
     def start(self, request: RecordRequest) -> AgentProcess:
         """Image, machine, tunnels, agent.  Raises MachineError or UsageError, each with a remedy."""
         self._emulator_failed = False
-        workload = workload_named(self.settings.workload)
+        workload = self._plant.workload if self._plant else workload_named(self.settings.workload)
         recipe_for(self.settings.kernel)
         check_tunnels(self.settings.tunnels)
         host_qemu()
         self._duration_s = request.duration_s
         self._stacks_s = request.stacks_s
-        image = ensure_image(self.settings.kernel, progress=lambda line, done: self._notify(line))
-        module = self._build(image)
-        machine = self._boot(image, module)
+        booted = self._booted or self._resources.enter_context(booted_lab(self.settings, self._notify))
+        machine, module = booted.machine, booted.module
+        self.machine = machine
+        if self._booted:
+            machine.check("sh /payload/reset.sh")
         prewarmed = machine.start("exec python3 -c 'import bcc'", 60)  # reads half of the disk; meanwhile
-        if module is not None:
+        if module is not None and self.settings.module:
             load_in(machine, module, crypto_parameters(self.settings.lab_crypto))
             self._notify(f"lab: loaded {module.variant}, patch {module.patch_hash}")
             if self.settings.lab_crypto is not None:
                 self._notify("lab: the packets are NOT ENCRYPTED, which every view of this recording will say first")
+        if self._plant:
+            self._plant.before_tunnels(machine)
         seconds = set_up_tunnels(machine, self.settings.tunnels, self.settings.threaded)
         self._notify(f"lab: {self.settings.tunnels} tunnel(s) up after {seconds:.0f} s, workload {workload.name}")
         self._traffic = Traffic(machine, workload, self.settings.tunnels)
         self._traffic.listen()
         machine.wait(prewarmed, 90 * machine.patience)
+        if self._plant:
+            self._plant.before_traffic(machine)
         streams = machine.open_agent(agent_command(request))
         return AgentProcess(stdout=streams.stdout, stdin=streams.stdin, description=self.describe())
 
@@ -111,6 +136,8 @@ class LabTarget:
         self._sent_at = time.monotonic()
         self._sent_until = self._sent_at + seconds
         self._traffic.send(seconds)
+        if self._plant:
+            self._plant.with_traffic(self.machine, seconds)
 
     def sampling_started(self) -> None:
         """Send the same traffic again, for perf: the recording's was over when its probes were taken off."""
@@ -191,27 +218,28 @@ class LabTarget:
         machine = self.machine.describe() if self.machine else {}
         return {"kind": self.name, "settings": asdict(self.settings), "machine": machine}
 
-    def _build(self, image: LabImage) -> Module | None:
-        """The variant that was asked for."""
-        if not self.settings.module:
-            return None
-        dial = self.settings.lab_crypto is not None
-        return build_for(image, self.settings.module, lambda line: self._notify(f"lab: {line}"), lab_crypto=dial)
 
-    def _boot(self, image: LabImage, module: Module | None) -> Machine:
-        folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="wgprof-agent-")))
-        agent = build_agent(folder / "agent.pyz")
-        settings = MachineSettings(
-            cpus=self.settings.cpus,
-            memory_mb=self.settings.memory_mb,
-            icount=self.settings.icount,
+@contextlib.contextmanager
+def booted_lab(settings: LabSettings, notify: Callable[[str], None]) -> Iterator[Booted]:
+    """A machine with the agent and the module that the settings ask for.  Raises MachineError or UsageError."""
+    image = ensure_image(settings.kernel, progress=lambda line, done: notify(line))
+    dial = settings.lab_crypto is not None
+    module = None
+    if settings.module:
+        module = build_for(image, settings.module, lambda line: notify(f"lab: {line}"), lab_crypto=dial)
+    with tempfile.TemporaryDirectory(prefix="wgprof-agent-") as folder:
+        agent = build_agent(Path(folder) / "agent.pyz")
+        machine_settings = MachineSettings(
+            cpus=settings.cpus,
+            memory_mb=settings.memory_mb,
+            icount=settings.icount,
             # Only there a module without encryption agrees to be loaded.
-            append="" if self.settings.lab_crypto is None else LAB_TOKEN,
+            append=LAB_TOKEN if dial else "",
             payload=((agent, "agent.pyz"), *(() if module is None else (payload(module),))),
         )
-        self._notify(f"lab: booting kernel {image.release} with {self.settings.cpus} CPUs")
-        self.machine = self._resources.enter_context(Machine(image, settings, self._notify))
-        return self.machine
+        notify(f"lab: booting kernel {image.release} with {settings.cpus} CPUs")
+        with Machine(image, machine_settings, notify) as machine:
+            yield Booted(machine, module)
 
 
 def crypto_parameters(share: float | None) -> str:
