@@ -37,7 +37,9 @@ struct worker {
 	u32 kind;
 };
 
-#define WORKERS 8
+/* Workers in mid execution on a CPU, most at once, and places one may be in. */
+#define WORKERS 64
+#define WORKER_PLACES 8
 
 enum { HANDING_NONE, HANDING_TX, HANDING_RX };
 

@@ -40,14 +40,15 @@ INLINE struct worker *running_worker(struct cpu_state *state)
 /* The worker of a task on this CPU, or a free one for it; WORKERS if all are taken. */
 INLINE u32 find_worker(struct cpu_state *state, u64 pid, bool claim)
 {
-	u32 i, found = WORKERS;
+	u32 i, place, found = WORKERS;
 
 #pragma unroll
-	for (i = 0; i < WORKERS; i++) {
-		if (state->workers[i].pid == pid)
-			return i;
-		if (claim && found == WORKERS && !state->workers[i].pid)
-			found = i;
+	for (i = 0; i < WORKER_PLACES; i++) {
+		place = (pid + i) & (WORKERS - 1);
+		if (state->workers[place].pid == pid)
+			return place;
+		if (claim && found == WORKERS && !state->workers[place].pid)
+			found = place;
 	}
 	return found;
 }
