@@ -19,6 +19,12 @@ struct frame {
 	u64 nested;
 };
 
+/* What ran on top of the packet a worker has in the works. */
+struct on_top {
+	u32 softirqs, net_rx, switches, pad;
+	u64 softirq_ns, net_rx_ns, switched_ns;
+};
+
 /* A worker function that is running, or was switched out, on this CPU. */
 struct worker {
 	u64 pid;		/* 0: free */
@@ -28,7 +34,9 @@ struct worker {
 	u64 delay_ns;
 	struct frame run;
 	struct frame crypt;
+	struct on_top on_top;
 	u64 crypt_nonce;
+	u64 crypt_skb, crypt_first;	/* with --detail; crypt_first: of its list, until that is ready */
 	u32 crypt_key;
 	u32 crypt_slot;
 	u32 crypt_bytes;
@@ -74,7 +82,8 @@ struct cpu_state {
 	struct frame poll;
 	struct frame deliver;	/* start 0: no packet is being delivered */
 	u64 poll_delay, poll_delivered, deliver_nonce;
-	u32 poll_slot, deliver_key, deliver_bytes, pad1;
+	u32 poll_slot, deliver_key, deliver_bytes, poll_run;
+	u32 poll_missed, pad1;
 
 	struct frame softirq;
 	u64 softirq_vector;
@@ -102,6 +111,15 @@ INLINE struct block *block_of(u32 slot, u32 cpu)
 	if (slot >= SLOTS)
 		return NULL;
 	return blocks.lookup(&index);
+}
+
+INLINE struct worker *running_worker(struct cpu_state *state)
+{
+	u32 index = state->running;
+
+	if (!index)
+		return NULL;
+	return &state->workers[(index - 1) & (WORKERS - 1)];
 }
 
 /* log-linear: SUB_BUCKETS buckets a power of two; layout.py has the inverse. */

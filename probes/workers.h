@@ -8,6 +8,7 @@
 #define WGPROF_WORKERS_H
 
 #include "inline.h"
+#include "preempt.h"
 
 BPF_TABLE("hash", u64, u64, queued_at, WORK_ITEMS);	/* work_struct -> time, 0 once it runs */
 
@@ -26,15 +27,6 @@ INLINE int on_queue_work(u64 work)
 	else
 		queued_at.update(&work, &now);
 	return 0;
-}
-
-INLINE struct worker *running_worker(struct cpu_state *state)
-{
-	u32 index = state->running;
-
-	if (!index)
-		return NULL;
-	return &state->workers[(index - 1) & (WORKERS - 1)];
 }
 
 /* The worker of a task on this CPU, or a free one for it; WORKERS if all are taken. */
@@ -84,6 +76,7 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	worker->delay_ns = 0;
 	worker->run.start = 0;
 	worker->crypt.start = 0;
+	worker->crypt_first = 0;
 	worker->slot = slot;
 	worker->kind = kind;
 	at = queued_at.lookup(&work);
@@ -92,6 +85,9 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 		*at = 0;
 	}
 	state->running = index + 1;
+	count_worker_woken(slot, cpu, kind);
+	if (kind == TX_WORK)
+		order_tx_begins(slot, cpu, now);
 	frame_open(state, &worker->run, now);
 	return 0;
 }
@@ -126,7 +122,7 @@ INLINE int worker_ends(u32 kind)
 	struct worker *worker;
 	struct block *block;
 	struct cell *cell;
-	u64 own, on_top;
+	u64 own, on_top, now, began;
 
 	if (!state)
 		return 0;
@@ -135,12 +131,19 @@ INLINE int worker_ends(u32 kind)
 		state->losses[LOSS_UNMATCHED]++;
 		return 0;
 	}
-	own = frame_close(state, &worker->run, now_ns(), &on_top);
+	now = now_ns();
+	began = worker->run.start;
+	own = frame_close(state, &worker->run, now, &on_top);
 	worker->pid = 0;
 	state->running = 0;
 	block = block_of(worker->slot, cpu);
 	if (!block)
 		return 0;
+	if (kind == TX_WORK)
+		count_served(block, &(struct serving) {
+			.slot = worker->slot, .cpu = cpu, .polls = TX_WORK_POLLS, .order = TX_WORK_ORDER, .transmit = true,
+			.packets = worker->packets, .began = began, .now = now, .own = own,
+		});
 	cell = &block->cell[kind];
 	cell->counter[X_EXECUTIONS]++;
 	cell->counter[X_PACKETS] += worker->packets;
@@ -205,6 +208,8 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 		worker->crypt_nonce = header.nonce;
 		worker->crypt_key = header.key;
 	}
+	order_crypt_begins(worker, skb);
+	on_top_begins(worker);
 	frame_open(state, &worker->crypt, now_ns());
 	return 0;
 }
@@ -231,6 +236,7 @@ INLINE int crypt_ends(bool good, bool encrypt)
 	start = worker->crypt.start;
 	own = frame_close(state, &worker->crypt, now, &on_top);
 	worker->packets++;
+	order_crypt_ends(worker, good, encrypt, now);
 	block = block_of(worker->crypt_slot, cpu);
 	if (!block)
 		return 0;
@@ -243,6 +249,7 @@ INLINE int crypt_ends(bool good, bool encrypt)
 		cell->counter[S_FAILED]++;
 	}
 	count_service(cell, own, on_top);
+	on_top_ends(worker, block, encrypt);
 	if (is_sampled(worker->crypt_nonce)) {
 		struct step step = {
 			.end = now, .nonce = worker->crypt_nonce, .service = now - start,
@@ -287,6 +294,7 @@ INLINE int on_switch(u64 next)
 	u64 now, pid;
 	u32 index;
 
+	note_switched_in(next, cpu);
 	if (!state || (!state->running && !state->parked))
 		return 0;
 	now = now_ns();
@@ -307,6 +315,7 @@ INLINE int on_switch(u64 next)
 	if (!worker->off_at)
 		return 0;
 	state->nested = worker->off_nested + (now - worker->off_at);
+	count_switched_out(worker, now - worker->off_at);
 	worker->off_at = 0;
 	state->running = index + 1;
 	if (state->parked)

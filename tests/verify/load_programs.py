@@ -1,6 +1,6 @@
 """Compiles the programs for a captured kernel and loads what can be loaded; prints the outcome as JSON.
 
-Runs under the system's Python, for bcc: load_programs.py ROOT KERNEL [--kprobes] [--slots=N] [--cpus=N]
+Runs under the system's Python, for bcc: load_programs.py ROOT KERNEL [--kprobes] [--detail] [--slots=N] [--cpus=N]
 """
 
 import json
@@ -19,8 +19,9 @@ values = dict(option.lstrip("-").partition("=")[::2] for option in options)
 changes = {"module_fentry": False, "kernel_fentry": False} if "kprobes" in values else {}
 probes = os.path.join(root, "probes")
 with open(os.path.join(probes, "plan.json")) as stream:
-    resolved = resolve(load_plan(stream.read()), captured_facts(kernel, **changes))
-assert not resolved.missing, resolved.missing
+    resolved = resolve(load_plan(stream.read(), "detail" in values), captured_facts(kernel, **changes))
+# What a kernel cannot have of --detail is no fault of the programs.
+assert not resolved.missing or "detail" in values, resolved.missing
 programs = Programs(probes, resolved, int(values.get("slots", 64)), int(values.get("cpus", 4)))
 outcome = {}
 for attachment in resolved.attachments:

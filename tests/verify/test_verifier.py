@@ -52,6 +52,13 @@ def test_kprobe_programs_of_the_inline_variant_pass_the_verifier(kernel: str) ->
     assert not {name: row["error"] for name, row in programs.items() if row["error"]}
 
 
+@pytest.mark.parametrize(("kernel", "points"), [("6.1", 34), ("6.12", 36), ("7.2", 36), ("6.12-inline", 43)])
+def test_kprobe_programs_of_detail_pass_the_verifier(kernel: str, points: int) -> None:
+    programs = verify(kernel, "--kprobes", "--detail")
+    assert len(programs) == points
+    assert not {name: row["error"] for name, row in programs.items() if row["error"]}
+
+
 @pytest.mark.parametrize("kernel", ("6.12", "7.2", "6.12-inline"))
 def test_fentry_programs_compile(kernel: str) -> None:
     programs = verify(kernel)

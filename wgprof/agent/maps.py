@@ -8,7 +8,7 @@ import mmap
 import struct
 from typing import Dict, List, Tuple
 
-from wgprof.agent.layout import CELL, EVENT_STRIDE, KINDS, SLOT_NONE
+from wgprof.agent.layout import CELL, CELL_KINDS, COUNTERS, EVENT_STRIDE, KINDS, SLOT_NONE
 
 PAGE = mmap.PAGESIZE
 BLOCK_BYTES = CELL.size * KINDS
@@ -37,7 +37,14 @@ STAGES = 6
 #: server's executions or wake-ups, else the first.  Of softirqs it is the NET_RX and NET_TX runs; the
 #: others' time waits for the next of those.
 _SERVERS = 4
-_TELLTALES = ((5, 4),) * STAGES + ((0, 5),) * _SERVERS + ((0, 0),) * (KINDS - STAGES - _SERVERS - 1) + ((0, 2),)
+_QUEUES = 9
+_TELLTALES = ((5, 4),) * STAGES + ((0, 5),) * _SERVERS + ((0, 0),) * _QUEUES + ((0, 2),)
+#: Kinds that can only change when, or soon before, another of the same block does: those of `_TELLTALES`.
+_FOLLOWERS = {
+    leader.number: tuple(k.number for k in CELL_KINDS[len(_TELLTALES) : KINDS] if k.name == leader.name)
+    for leader in CELL_KINDS[: len(_TELLTALES)]
+    if leader.group in ("stage", "execution")
+}
 
 #: A record is flagged in the top byte of its first word: 0x80 while it is being written
 #: (BPF_RINGBUF_BUSY_BIT), 0x40 if it was taken back (BPF_RINGBUF_DISCARD_BIT).
@@ -45,14 +52,14 @@ _RING_FLAGS_AT = 3
 _RING_BUSY = 0x80
 
 
-def _map(fd: int, size: int, writable: bool = False) -> mmap.mmap:
+def mapped(fd: int, size: int, writable: bool = False) -> mmap.mmap:
     protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
     return mmap.mmap(fd, (size + PAGE - 1) // PAGE * PAGE, mmap.MAP_SHARED, protection)
 
 
 class Control:
     def __init__(self, fd: int, interfaces: List[str]) -> None:
-        self._map = _map(fd, CONTROL.size, writable=True)
+        self._map = mapped(fd, CONTROL.size, writable=True)
         names = b"".join(name.encode()[: NAME_SIZE - 1].ljust(NAME_SIZE, b"\0") for name in interfaces[:MAX_NAMES])
         self._map[_CONTROL_NAMES : _CONTROL_NAMES + len(names)] = names
         # The number last: until then all interfaces are wanted.
@@ -67,7 +74,7 @@ class Objects:
     """The peers and devices the probes have met."""
 
     def __init__(self, fd: int, slots: int) -> None:
-        self._map = _map(fd, OBJECT.size * slots)
+        self._map = mapped(fd, OBJECT.size * slots)
         self._slots = slots
         self._kinds: Dict[int, int] = {}
 
@@ -123,7 +130,7 @@ class Blocks:
     """All cells; only those that changed are given out."""
 
     def __init__(self, fd: int, slots: int, cpus: int, online: List[int]) -> None:
-        self._map = _map(fd, BLOCK_BYTES * slots * cpus)
+        self._map = mapped(fd, BLOCK_BYTES * slots * cpus)
         self._quads = memoryview(self._map).cast("Q")
         self._cpus = cpus
         self._online = online
@@ -151,16 +158,27 @@ class Blocks:
                         if kind < STAGES:
                             self.packets += quads[telltale] - self._packets.get(index, 0)
                             self._packets[index] = quads[telltale]
+                        for follower in _FOLLOWERS.get(kind, ()):
+                            parts.append(self._news(index - kind + follower, slot, cpu, follower))
                     index += 1
                     telltale += _CELL_QUADS
         return b"".join(parts)
+
+    def _news(self, index: int, slot: int, cpu: int, kind: int) -> bytes:
+        """Prefix and bytes of a cell if any counter of it rose since the last look."""
+        at = index * _CELL_QUADS
+        value = sum(self._quads[at : at + COUNTERS])
+        if self._last.get(index, 0) == value:
+            return b""
+        self._last[index] = value
+        return self._prefix.pack(slot, cpu, kind, 0) + self._map[at * 8 : at * 8 + CELL.size]
 
 
 class States:
     """Losses, counted by CPU."""
 
     def __init__(self, fd: int, cpus: int, state_bytes: int) -> None:
-        self._map = _map(fd, state_bytes * cpus)
+        self._map = mapped(fd, state_bytes * cpus)
         self._quads = memoryview(self._map).cast("Q")
         self._cpus = cpus
         self._stride = state_bytes // 8
