@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wgprof.analysis import checks as quality
 from wgprof.analysis import units
@@ -11,6 +11,7 @@ from wgprof.analysis.conservation import Conservation
 from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
+from wgprof.analysis.mechanics import Mechanics, mechanics_checks, mechanics_of
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
@@ -73,6 +74,7 @@ class Analysis:
     variant: Variant
     sampled: Sampled | None  # by perf, if it was asked for
     ends: Ends | None = None  # both ends of tunnels, if it has them
+    mechanics: Mechanics = field(default_factory=Mechanics)  # what goes on between the stages
 
     @property
     def failed(self) -> list[Check]:
@@ -110,6 +112,7 @@ def analyse(recording: Tables) -> Analysis:
         *quality.conservation_checks(conservation.balances(), conservation.against_interfaces()),
         *quality.little_checks(queues, names, has_queues=not variant.is_inline),
         *quality.busy_checks(cpus, stages, executions, _user_hz(manifest)),
+        *mechanics_checks(recording, names),
         *quality.loss_checks(recording, counts),
         *quality.lab_checks(manifest, cpus, window.recorded_s),
         *quality.overhead_checks(overhead),
@@ -117,7 +120,7 @@ def analyse(recording: Tables) -> Analysis:
     waits = wait_rows(journeys, sampling, window)
     ends = ends_within(recording, journeys)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    return Analysis(*parts, variant, sampled, ends)
+    return Analysis(*parts, variant, sampled, ends, mechanics_of(recording, window))
 
 
 def _user_hz(manifest: dict[str, object]) -> int:

@@ -33,6 +33,10 @@ def as_document(analysis: Analysis, manifest: dict[str, Any]) -> dict[str, Any]:
             part: [_plain(row) for row in getattr(analysis, part)]
             for part in ("stages", "waits", "queues", "servers", "cores", "journeys", "checks")
         },
+        **{
+            part: [_plain(row) for row in getattr(analysis.mechanics, part)]
+            for part in ("polls", "heads", "moves", "preemptions", "wakeups", "contention", "ipis")
+        },
         "ends": _plain(analysis.ends),
         "overhead": _plain(analysis.overhead),
         "sampled": _plain(analysis.sampled),

@@ -29,6 +29,7 @@ from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
 from wgprof.report import ends, sheets
+from wgprof.report.mechanics import mechanics_sheets
 from wgprof.resources import resource_dir
 from wgprof.views import cores, packet_time, pipeline, queues
 
@@ -97,6 +98,7 @@ def _sheets(recording: Tables, analysis: Analysis) -> dict[str, list[sheets.Shee
         "servers": [sheets.servers_sheet(analysis)],
         "queues": [sheets.queues_sheet(analysis)],
         "cores": [sheets.cores_sheet(analysis)],
+        "mechanics": [sheet for sheet in mechanics_sheets(analysis) if sheet.rows],
         "ends": ends.ends_sheets(analysis.ends) if analysis.ends is not None else [],
         "quality": [sheets.quality_sheet(analysis)],
         "log": [sheets.log_sheet(recording, ("info", "warning", "error"))],

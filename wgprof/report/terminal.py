@@ -17,6 +17,7 @@ from wgprof.analysis.names import clean
 from wgprof.analysis.summary import Analysis, verdict
 from wgprof.analysis.tables import Tables
 from wgprof.report import ends, sheets
+from wgprof.report.mechanics import mechanics_sheets
 from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
 
@@ -25,7 +26,7 @@ _PIPE_WIDTH = 160
 
 
 def print_analysis(analysis: Analysis, recording: Tables, console: Console | None = None) -> None:
-    """Print the verdict, then the evidence: pipeline, servers, queues, CPUs, both ends, quality panel, log."""
+    """Print the verdict, then the evidence: stages, servers, queues, CPUs, what is between, ends, quality, log."""
     console = console or Console(highlight=False)
     if not console.is_terminal and console.width < _PIPE_WIDTH:
         console = Console(file=console.file, width=_PIPE_WIDTH, highlight=False)
@@ -35,7 +36,8 @@ def print_analysis(analysis: Analysis, recording: Tables, console: Console | Non
     for line in sheets.notes(analysis):
         console.print(Text(line, style="yellow"), soft_wrap=True)
     evidence = [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), sheets.queues_sheet(analysis)]
-    _print_sheets([*evidence, sheets.cores_sheet(analysis), *sampled_sheets(analysis)], console)
+    evidence += [sheets.cores_sheet(analysis), *mechanics_sheets(analysis)]
+    _print_sheets([*evidence, *sampled_sheets(analysis)], console)
     if analysis.ends is not None:
         console.print()
         for line in ends.lines(analysis.ends):
