@@ -221,18 +221,18 @@ INLINE void order_crypt_begins(struct worker *worker, u64 skb)
 		worker->crypt_first = skb;
 }
 
-INLINE void order_crypt_ends(struct worker *worker, bool good, bool encrypt, u64 now)
+INLINE void order_crypt_ends(struct worker *worker, u32 slot, bool good, bool encrypt, u64 now)
 {
 	if (encrypt && good && read64(worker->crypt_skb + OFF_SKB_NEXT))
 		return;
-	order_ready(worker->crypt_slot, worker->crypt_first, encrypt, now);
+	order_ready(slot, worker->crypt_first, encrypt, now);
 	worker->crypt_first = 0;
 }
 
 #else
 
 INLINE void order_crypt_begins(struct worker *worker, u64 skb) { }
-INLINE void order_crypt_ends(struct worker *worker, bool good, bool encrypt, u64 now) { }
+INLINE void order_crypt_ends(struct worker *worker, u32 slot, bool good, bool encrypt, u64 now) { }
 
 #endif
 

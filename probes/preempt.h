@@ -8,6 +8,12 @@
 
 #include "state.h"
 
+/* Whether a worker is inside encrypt_packet or decrypt_packet. */
+INLINE bool is_in_crypt(const struct worker *worker)
+{
+	return (worker->kind == ENCRYPT_WORK || worker->kind == DECRYPT_WORK) && worker->crypt.start;
+}
+
 /* encrypt_packet or decrypt_packet begins. */
 INLINE void on_top_begins(struct worker *worker)
 {
@@ -19,7 +25,7 @@ INLINE void count_softirq_on_top(struct cpu_state *state, bool net_rx, u64 ns)
 {
 	struct worker *worker = running_worker(state);
 
-	if (!worker || !worker->crypt.start)
+	if (!worker || !is_in_crypt(worker))
 		return;
 	worker->on_top.softirqs++;
 	worker->on_top.softirq_ns += ns;
@@ -32,7 +38,7 @@ INLINE void count_softirq_on_top(struct cpu_state *state, bool net_rx, u64 ns)
 /* A worker is switched in again, after so long. */
 INLINE void count_switched_out(struct worker *worker, u64 ns)
 {
-	if (!worker->crypt.start)
+	if (!is_in_crypt(worker))
 		return;
 	worker->on_top.switches++;
 	worker->on_top.switched_ns += ns;

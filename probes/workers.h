@@ -236,7 +236,7 @@ INLINE int crypt_ends(bool good, bool encrypt)
 	start = worker->crypt.start;
 	own = frame_close(state, &worker->crypt, now, &on_top);
 	worker->packets++;
-	order_crypt_ends(worker, good, encrypt, now);
+	order_crypt_ends(worker, worker->crypt_slot, good, encrypt, now);
 	block = block_of(worker->crypt_slot, cpu);
 	if (!block)
 		return 0;
