@@ -33,7 +33,7 @@ enum cell_kind {
 	SOFTIRQ,
 	TX_WORK_POLLS, RX_NAPI_POLLS,
 	TX_WORK_ORDER, RX_NAPI_ORDER,
-	TX_ENCRYPT_PREEMPTED, RX_DECRYPT_PREEMPTED,
+	TX_ENCRYPT_PREEMPTED, RX_DECRYPT_PREEMPTED, ENCRYPT_WORK_PREEMPTED, DECRYPT_WORK_PREEMPTED,
 	KINDS
 };
 
@@ -60,7 +60,7 @@ enum { I_NET_RX_RUNS, I_NET_RX_NS, I_NET_TX_RUNS, I_NET_TX_NS, I_OTHER_RUNS, I_O
 enum { P_PRODUCTIVE, P_MISSED, P_MISSED_WASTED, P_NESTED, P_EMPTY_QUEUE, P_HEAD_NOT_READY, P_NESTED_WASTED, P_NESTED_WASTED_NS };
 /* Counters of a server that keeps order: heads that were not ready, and moves to another CPU. */
 enum { O_EPISODES, O_BLOCKED_NS, O_TIMED, O_TIMED_NS, O_MOVES, O_READY_NS, O_STAY_NS };
-/* Counters of what ran on top of a packet's encryption or decryption. */
+/* Counters of what ran on top of a packet's encryption or decryption, or of its worker between packets. */
 enum { N_CALLS, N_SOFTIRQ_NS, N_NET_RX, N_NET_RX_NS, N_SOFTIRQS, N_SWITCHES, N_SWITCHED_NS };
 /* Counters of threads that were woken to work. */
 enum { W_WOKEN, W_RUNQUEUE_NS };

@@ -19,7 +19,7 @@ struct frame {
 	u64 nested;
 };
 
-/* What ran on top of the packet a worker has in the works. */
+/* What ran on top of a worker. */
 struct on_top {
 	u32 softirqs, net_rx, switches, pad;
 	u64 softirq_ns, net_rx_ns, switched_ns;
@@ -34,7 +34,7 @@ struct worker {
 	u64 delay_ns;
 	struct frame run;
 	struct frame crypt;
-	struct on_top on_top;
+	struct on_top on_packet, between;	/* while it had a packet in the works, and while it had none */
 	u64 crypt_nonce;
 	u64 crypt_skb, crypt_first;	/* with --detail; crypt_first: of its list, until that is ready */
 	u32 crypt_key;

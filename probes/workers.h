@@ -77,6 +77,7 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	worker->run.start = 0;
 	worker->crypt.start = 0;
 	worker->crypt_first = 0;
+	forget_on_top(&worker->between);
 	worker->slot = slot;
 	worker->kind = kind;
 	at = queued_at.lookup(&work);
@@ -144,6 +145,9 @@ INLINE int worker_ends(u32 kind)
 			.slot = worker->slot, .cpu = cpu, .polls = TX_WORK_POLLS, .order = TX_WORK_ORDER, .transmit = true,
 			.packets = worker->packets, .began = began, .now = now, .own = own,
 		});
+	else
+		count_on_top(&worker->between,
+			     &block->cell[kind == ENCRYPT_WORK ? ENCRYPT_WORK_PREEMPTED : DECRYPT_WORK_PREEMPTED]);
 	cell = &block->cell[kind];
 	cell->counter[X_EXECUTIONS]++;
 	cell->counter[X_PACKETS] += worker->packets;
@@ -209,7 +213,7 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 		worker->crypt_key = header.key;
 	}
 	order_crypt_begins(worker, skb);
-	on_top_begins(worker);
+	forget_on_top(&worker->on_packet);
 	frame_open(state, &worker->crypt, now_ns());
 	return 0;
 }
@@ -249,7 +253,7 @@ INLINE int crypt_ends(bool good, bool encrypt)
 		cell->counter[S_FAILED]++;
 	}
 	count_service(cell, own, on_top);
-	on_top_ends(worker, block, encrypt);
+	count_on_top(&worker->on_packet, &block->cell[encrypt ? TX_ENCRYPT_PREEMPTED : RX_DECRYPT_PREEMPTED]);
 	if (is_sampled(worker->crypt_nonce)) {
 		struct step step = {
 			.end = now, .nonce = worker->crypt_nonce, .service = now - start,

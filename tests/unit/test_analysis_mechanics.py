@@ -141,6 +141,10 @@ def three(tables: Tables | InMemory, *names: str) -> tuple[pd.DataFrame, pd.Data
     return first, second, third
 
 
+def four(tables: InMemory, *names: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    return *three(tables, *names[:3]), tables.table(names[3])
+
+
 RUN: dict[str, Any] = {"server": "rx.napi", "object": 2, "executions": 5, "packets": 9, "empty": 3, "empty_ns": 3_000}
 POLL: dict[str, Any] = {"server": "rx.napi", "object": 2, "productive": 2, "empty_queue": 2, "head_not_ready": 1}
 
@@ -188,18 +192,28 @@ def test_a_recording_of_an_older_wgprof_is_not_judged_by_what_it_lacks() -> None
 
 def test_preemption_in_shares_of_the_calls_and_of_the_stages_time() -> None:
     stage = {"stage": "tx.encrypt", "object": 2, "calls": 200, "service_ns": 10**9, "nested_ns": 5 * 10**8}
-    top = {"stage": "tx.encrypt", "object": 2, "calls": 16, "softirqs": 20, "softirq_ns": 4 * 10**8, "net_rx": 18,
-           "net_rx_ns": 3 * 10**8, "switches": 2, "switched_ns": 10**8}  # fmt: skip
+    work = {"server": "encrypt.work", "object": 1, "executions": 40, "busy_ns": 10**8}
+    top = {"object": 2, "calls": 16, "softirqs": 20, "softirq_ns": 4 * 10**8, "net_rx": 18, "net_rx_ns": 3 * 10**8,
+           "switches": 2, "switched_ns": 10**8}  # fmt: skip
+    between = {**top, "stage": "encrypt.work", "object": 1, "calls": 10, "softirq_ns": 2 * 10**8}
     lengths = {"metric": "tx.encrypt.preemption", "object": 2, "bucket": bucket_of(20_000_000 >> DURATION_SHIFT)}
-    made = recording(stages=[stage], preemptions=[top], histograms=[{**lengths, "count": 20}])
-    together, peer = preemption_rows(*three(made, "preemptions", "stages", "histograms"), WINDOW)
-    assert (together.object, peer.object) == (None, 2)
+    made = recording(
+        stages=[stage],
+        executions=[work],
+        preemptions=[{**top, "stage": "tx.encrypt"}, between],
+        histograms=[{**lengths, "count": 20}],
+    )
+    found = preemption_rows(*four(made, "preemptions", "stages", "executions", "histograms"), WINDOW)
+    names = [(row.stage, row.object) for row in found]
+    assert names == [("tx.encrypt", None), ("tx.encrypt", 2), ("encrypt.work", None), ("encrypt.work", 1)]
+    peer, device = found[1], found[3]
     assert peer.share == pytest.approx(0.08) and peer.lengthened == pytest.approx(0.5)
     assert peer.softirq_mean_ns == pytest.approx(2e7) and peer.on_top_p50_ns == pytest.approx(2e7, rel=0.07)
     assert peer.on_top_mean_ns == pytest.approx(5e8 / 16)
     seconds = WINDOW.duration_s
     assert [peer.softirq_ce, peer.net_rx_ce] == pytest.approx([0.4 / seconds, 0.3 / seconds])
     assert peer.switched_s == pytest.approx(0.1 / seconds)
+    assert (device.stage_calls, device.share) == (40, 0.25) and device.lengthened == pytest.approx(3)
 
 
 def test_wakeups_interrupts_and_locks_per_packet() -> None:

@@ -88,6 +88,8 @@ _KINDS = (
     ("rx.napi", "order", _ORDER, "blocked_ns"),
     ("tx.encrypt", "preemption", _PREEMPTION, "on_top_ns"),
     ("rx.decrypt", "preemption", _PREEMPTION, "on_top_ns"),
+    ("encrypt.work", "preemption", _PREEMPTION, "on_top_ns"),
+    ("decrypt.work", "preemption", _PREEMPTION, "on_top_ns"),
 )
 #: Counted with --detail alone, in blocks of their own; the numbers go on.
 _DETAIL_KINDS = (

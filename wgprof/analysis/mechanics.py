@@ -16,7 +16,7 @@ from wgprof.analysis.checks import FAIL, OK, Check
 from wgprof.analysis.contention import Contention, contention_rows
 from wgprof.analysis.names import Names, clean
 from wgprof.analysis.order import CLASSES, SERVERS, Heads, Moves, Polls, head_rows, move_rows, poll_rows
-from wgprof.analysis.preemption import Preemption, preemption_rows
+from wgprof.analysis.preemption import STAGES, Preemption, preemption_rows
 from wgprof.analysis.tables import Tables, by_object, only, total
 from wgprof.analysis.wakeups import Ipis, Wakeups, ipi_rows, wakeup_rows
 from wgprof.analysis.window import Window
@@ -52,7 +52,7 @@ def mechanics_of(recording: Tables, window: Window) -> Mechanics:
         poll_rows(recording.table("polls"), executions, histograms, window),
         head_rows(recording.table("heads"), histograms, window),
         move_rows(recording.table("moves"), executions, window) if "moves" in measured else [],
-        preemption_rows(recording.table("preemptions"), stages, histograms, window)
+        preemption_rows(recording.table("preemptions"), stages, executions, histograms, window)
         if "preemptions" in measured
         else [],
         wakeup_rows(executions, recording.table("wakeups"), histograms, window, measured="wakeups" in measured),
@@ -79,7 +79,7 @@ def mechanics_checks(recording: Tables, names: Names) -> list[Check]:
     if "polls" in measured:
         rows += [_polls_check(recording, server, names) for server in SERVERS]
     if "preemptions" in measured:
-        rows += [_preemption_check(recording, stage) for stage in ("tx.encrypt", "rx.decrypt")]
+        rows += [_preemption_check(recording, stage) for stage in STAGES]
     return [row for row in rows if row is not None]
 
 

@@ -14,16 +14,21 @@ from wgprof.analysis.histogram import counts_of, duration_quantiles_ns
 from wgprof.analysis.tables import by_object, only, total, within
 from wgprof.analysis.window import Window
 
-_STAGES = ("tx.encrypt", "rx.decrypt")
+STAGES = ("tx.encrypt", "rx.decrypt")
+#: On top of the workers between packets.
+WORKS = ("encrypt.work", "decrypt.work")
 
 
 @dataclass(frozen=True)
 class Preemption:
-    """What ran on top of a stage's calls in the window, of one peer or (`object` None) of all together."""
+    """What ran on top of a stage's calls in the window, of one peer or (`object` None) of all together.
+
+    Or, of encrypt.work and decrypt.work, on top of the worker between its packets.
+    """
 
     stage: str
     object: int | None
-    stage_calls: int
+    stage_calls: int  # or executions
     calls: int  # of those, the ones on top of which something ran
     share: float
     softirqs: int
@@ -39,12 +44,21 @@ class Preemption:
 
 
 def preemption_rows(
-    preemptions: pd.DataFrame, stages: pd.DataFrame, histograms: pd.DataFrame, window: Window
+    preemptions: pd.DataFrame,
+    stages: pd.DataFrame,
+    executions: pd.DataFrame,
+    histograms: pd.DataFrame,
+    window: Window,
 ) -> list[Preemption]:
-    """Both stages: for each first all peers together, then every peer whose packets passed it."""
-    preemptions, stages, histograms = (within(frame, window) for frame in (preemptions, stages, histograms))
+    """Both stages and both workers: for each first all together, then every peer, or device, that had any."""
+    preemptions, stages = within(preemptions, window), within(stages, window)
+    executions, histograms = within(executions, window), within(histograms, window)
+    # Both by one name, their runs and the time these took.
+    works = executions.rename(columns={"server": "stage", "executions": "calls", "busy_ns": "service_ns"})
+    base = [frame[["stage", "object", "calls", "service_ns"]].astype({"stage": str}) for frame in (stages, works)]
+    stages = pd.concat(base, ignore_index=True)
     rows = []
-    for stage in _STAGES:
+    for stage in (*STAGES, *WORKS):
         mine, steps = only(preemptions, stage=stage), only(stages, stage=stage)
         times = only(histograms, metric=f"{stage}.preemption")
         if not len(steps):

@@ -237,17 +237,22 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "preemptions",
-        "what ran on top of a packet's encryption or decryption; its time is nested_ns of `stages`",
+        "what ran on top of the workers that encrypt and decrypt; of a stage, its time is nested_ns of `stages`",
         (
             *_WHEN,
             *_WHO,
-            Column("stage", _TEXT, "tx.encrypt or rx.decrypt, of a worker"),
-            Column("calls", _I64, "packets on top of which something ran"),
+            Column(
+                "stage",
+                _TEXT,
+                "tx.encrypt, rx.decrypt: of a worker's packet (object: peer); encrypt.work, decrypt.work: of the worker"
+                " between its packets (object: device)",
+            ),
+            Column("calls", _I64, "packets, or executions, on top of which something ran"),
             Column("softirqs", _I64, "softirq handlers that ran on top"),
             Column("softirq_ns", _I64, "their time"),
             Column("net_rx", _I64, "of those, NET_RX: reception and polls, WireGuard's among them"),
             Column("net_rx_ns", _I64, "their time"),
-            Column("switches", _I64, "times another task ran in the middle"),
+            Column("switches", _I64, "times the worker was switched out in the middle"),
             Column("switched_ns", _I64, "how long until the worker ran again"),
         ),
     ),

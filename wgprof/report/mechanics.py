@@ -83,7 +83,11 @@ def _moves(mechanics: Mechanics, names: Names) -> Sheet:
 def _preemptions(mechanics: Mechanics, names: Names) -> Sheet:
     columns = ("stage", "of", "calls", "interrupted", "", "for mean", "p99", "softirqs", "CE", "each", "NET_RX CE",
                "other tasks", "away", "lengthened by")  # fmt: skip
-    sheet = Sheet("Preemption: what ran on top of encryption and decryption", columns, left=2)
+    sheet = Sheet(
+        "Preemption: what ran on top of encryption and decryption, and of their workers between packets",
+        columns,
+        left=2,
+    )
     for row in mechanics.preemptions:
         sheet.add([row.stage, _of(names, row.object), units.count(row.stage_calls), units.count(row.calls),
                    units.share(row.share), units.duration(row.on_top_mean_ns), units.duration(row.on_top_p99_ns),
