@@ -10,7 +10,7 @@ from wgprof.analysis.wakeups import IPIS
 from wgprof.report.sheets import Sheet
 
 _MOST_CPUS = 8
-#: Tables of --detail, which are worth a line when they were asked for and are missing.
+#: A table that nobody asked for is not missing.
 _NOT_ASKED = "not asked for"
 
 
@@ -89,6 +89,8 @@ def _preemptions(mechanics: Mechanics, names: Names) -> Sheet:
         left=2,
     )
     for row in mechanics.preemptions:
+        if row.object is not None and not row.calls:
+            continue
         sheet.add([row.stage, _of(names, row.object), units.count(row.stage_calls), units.count(row.calls),
                    units.share(row.share), units.duration(row.on_top_mean_ns), units.duration(row.on_top_p99_ns),
                    units.count(row.softirqs), f"{row.softirq_ce:.3f}", units.duration(row.softirq_mean_ns),
