@@ -16,7 +16,8 @@ from wgprof.agent.layout import DURATION_SHIFT, bucket_of
 from wgprof.analysis.checks import FAIL, OK
 from wgprof.analysis.checks.mechanics import mechanics_checks
 from wgprof.analysis.contention import contention_rows
-from wgprof.analysis.mechanics import mechanics_of
+from wgprof.analysis.histogram import HistogramSums
+from wgprof.analysis.mechanics import METRICS, mechanics_of
 from wgprof.analysis.names import Names
 from wgprof.analysis.order import head_rows, move_rows, poll_rows
 from wgprof.analysis.preemption import preemption_rows
@@ -103,7 +104,7 @@ class Tables:
 def test_classes_heads_and_places_follow_from_the_runs(played: dict[tuple[str, int], list[Run]]) -> None:
     tables = Tables()
     counts = {key: tables.count(*key, runs) for key, runs in played.items()}
-    executions, histograms = tables.table("executions"), tables.table("histograms")
+    executions, histograms = tables.table("executions"), sums(tables)
     polls = poll_rows(tables.table("polls"), executions, histograms, WINDOW)
     heads = head_rows(tables.table("heads"), histograms, WINDOW)
     moves = move_rows(tables.table("moves"), executions, WINDOW)
@@ -137,13 +138,8 @@ def recording(**tables: list[dict[str, Any]]) -> InMemory:
     return InMemory(frames, {"complete": True, "detail": {"on": ALL, "off": {}}})
 
 
-def three(tables: Tables | InMemory, *names: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    first, second, third = (tables.table(name) for name in names)
-    return first, second, third
-
-
-def four(tables: InMemory, *names: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    return *three(tables, *names[:3]), tables.table(names[3])
+def sums(tables: Tables | InMemory, window: Window = WINDOW) -> HistogramSums:
+    return HistogramSums(tables.table("histograms"), window, METRICS)
 
 
 RUN: dict[str, Any] = {"server": "rx.napi", "object": 2, "executions": 5, "packets": 9, "empty": 3, "empty_ns": 3_000}
@@ -185,7 +181,7 @@ def test_a_recording_of_an_older_wgprof_is_not_judged_by_what_it_lacks() -> None
     old = recording(executions=[RUN])
     old.manifest = {"complete": True}
     assert mechanics_checks(old, Names()) == []
-    mechanics = mechanics_of(old, WINDOW)
+    mechanics = mechanics_of(old, sums(old), WINDOW)
     assert (mechanics.polls, mechanics.moves, mechanics.preemptions) == ([], [], [])
     (wakeup,) = mechanics.wakeups
     assert wakeup.woken is None and wakeup.executions_per_packet == pytest.approx(5 / 9)
@@ -204,7 +200,8 @@ def test_preemption_in_shares_of_the_calls_and_of_the_stages_time() -> None:
         preemptions=[{**top, "stage": "tx.encrypt"}, between],
         histograms=[{**lengths, "count": 20}],
     )
-    found = preemption_rows(*four(made, "preemptions", "stages", "executions", "histograms"), WINDOW)
+    steps, works = made.table("stages"), made.table("executions")
+    found = preemption_rows(made.table("preemptions"), steps, works, sums(made), WINDOW)
     names = [(row.stage, row.object) for row in found]
     assert names == [("tx.encrypt", None), ("tx.encrypt", 2), ("encrypt.work", None), ("encrypt.work", 1)]
     peer, device = found[1], found[3]
@@ -227,7 +224,7 @@ def test_wakeups_interrupts_and_locks_per_packet() -> None:
         arrivals=[{"queue": "decrypt-ring", "object": 1, "handoffs": 80}],
         contention=[{"lock": "decrypt-ring.producer", "object": 1, "cpu": 3, "waits": 8, "wait_ns": 4000}],
     )  # fmt: skip
-    tables = three(made, "executions", "wakeups", "histograms")
+    tables = (made.table("executions"), made.table("wakeups"), sums(made))
     (row,) = wakeup_rows(*tables, WINDOW, measured=True)
     assert (row.woken_per_packet, row.executions_per_packet, row.scheduled_per_packet) == (0.25, 0.5, 0.75)
     assert (row.runqueue_mean_ns, row.delay_mean_ns) == (2000, 100)
@@ -236,7 +233,7 @@ def test_wakeups_interrupts_and_locks_per_packet() -> None:
     reschedules, sent = ipi_rows(made.table("ipis"), made.table("stages"), WINDOW)
     assert (reschedules.what, reschedules.count, reschedules.per_packet) == ("reschedules", 100, 2.0)
     assert reschedules.cpus == ((0, 75), (1, 25)) and sent.cpus == ((1, 5),)
-    (lock,) = contention_rows(made.table("contention"), made.table("arrivals"), made.table("histograms"), WINDOW)
+    (lock,) = contention_rows(made.table("contention"), made.table("arrivals"), sums(made), WINDOW)
     assert (lock.per_handoff, lock.mean_ns, lock.cpus) == (0.1, 500, (3,))
     assert lock.spin_ce == pytest.approx(4e-6 / WINDOW.duration_s)
 
@@ -245,4 +242,4 @@ def test_what_lies_outside_the_window_is_left_out() -> None:
     tables = Tables()
     tables.count("rx.napi", 2, [Run(0, 1000, 0, 1, False)] * 5)
     later = Window(START_NS + INTERVAL_NS, END_NS, START_NS, END_NS)
-    assert poll_rows(*three(tables, "polls", "executions", "histograms"), later) == []
+    assert poll_rows(tables.table("polls"), tables.table("executions"), sums(tables, later), later) == []

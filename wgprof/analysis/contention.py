@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wgprof.analysis.histogram import counts_of, duration_quantiles_ns
+from wgprof.analysis.histogram import HistogramSums, duration_quantiles_ns
 from wgprof.analysis.tables import by_object, only, total, within
 from wgprof.analysis.window import Window
 
 LOCKS = ("encrypt-ring.producer", "encrypt-ring.consumer", "decrypt-ring.producer", "decrypt-ring.consumer")
+#: Of `histograms`.
+METRICS = tuple(f"{lock}.wait" for lock in LOCKS)
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,17 @@ class Contention:
 
 
 def contention_rows(
-    contention: pd.DataFrame, arrivals: pd.DataFrame, histograms: pd.DataFrame, window: Window
+    contention: pd.DataFrame, arrivals: pd.DataFrame, histograms: HistogramSums, window: Window
 ) -> list[Contention]:
     """Every lock of every device on which a CPU had to wait."""
-    contention, arrivals, histograms = (within(frame, window) for frame in (contention, arrivals, histograms))
+    contention, arrivals = within(contention, window), within(arrivals, window)
     rows = []
     for lock in LOCKS:
-        times = by_object(only(histograms, metric=f"{lock}.wait"))
         met = by_object(only(arrivals, queue=lock.partition(".")[0]))
         for number, mine in by_object(only(contention, lock=lock)).items():
             waits, wait_ns = total(mine, "waits"), total(mine, "wait_ns")
             handoffs = total(met[number], "handoffs") if number in met else 0
-            p50, p99 = duration_quantiles_ns(counts_of(times.get(number, histograms.iloc[:0])), (0.5, 0.99))
+            p50, p99 = duration_quantiles_ns(histograms.of(f"{lock}.wait", number), (0.5, 0.99))
             rows.append(
                 Contention(
                     lock,

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from wgprof.analysis import contention, order, preemption, wakeups
 from wgprof.analysis.contention import Contention, contention_rows
+from wgprof.analysis.histogram import HistogramSums
 from wgprof.analysis.names import clean
 from wgprof.analysis.order import Heads, Moves, Polls, head_rows, move_rows, poll_rows
 from wgprof.analysis.preemption import Preemption, preemption_rows
 from wgprof.analysis.tables import Tables
 from wgprof.analysis.wakeups import Ipis, Wakeups, ipi_rows, wakeup_rows
 from wgprof.analysis.window import Window
+
+#: The histograms that are looked at.
+METRICS = (*order.METRICS, *preemption.METRICS, *wakeups.METRICS, *contention.METRICS)
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,10 @@ class Mechanics:
     ipis: list[Ipis] = field(default_factory=list)
 
 
-def mechanics_of(recording: Tables, window: Window) -> Mechanics:
-    """Pure.  Of a recording of an older wgprof only the wake-ups."""
+def mechanics_of(recording: Tables, histograms: HistogramSums, window: Window) -> Mechanics:
+    """Pure; `histograms` has METRICS.  Of a recording of an older wgprof only the wake-ups."""
     measured, wanting = measured_tables(recording.manifest)
-    executions, histograms = recording.table("executions"), recording.table("histograms")
-    stages = recording.table("stages")
+    executions, stages = recording.table("executions"), recording.table("stages")
     return Mechanics(
         measured,
         wanting,

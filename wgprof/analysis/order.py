@@ -13,11 +13,13 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from wgprof.analysis.histogram import counts_of, duration_quantiles_ns, quantiles
+from wgprof.analysis.histogram import HistogramSums, duration_quantiles_ns, quantiles
 from wgprof.analysis.tables import by_object, only, total, within
 from wgprof.analysis.window import Window
 
 SERVERS = ("tx.work", "rx.napi")
+#: Of `histograms`.
+METRICS = tuple(f"{server}.{what}" for server in SERVERS for what in ("packets", "blocked"))
 #: What a run can find; they exclude each other.
 CLASSES = ("productive", "empty_queue", "head_not_ready")
 _Row = TypeVar("_Row")
@@ -72,13 +74,12 @@ class Moves:
     cpus: tuple[tuple[int, float], ...]
 
 
-def poll_rows(polls: pd.DataFrame, executions: pd.DataFrame, histograms: pd.DataFrame, window: Window) -> list[Polls]:
+def poll_rows(polls: pd.DataFrame, executions: pd.DataFrame, histograms: HistogramSums, window: Window) -> list[Polls]:
     """For each server first all peers together, then every peer."""
-    executions, histograms = within(executions, window), within(histograms, window)
+    executions = within(executions, window)
 
     def row(server: str, number: int | None, mine: pd.DataFrame) -> Polls:
-        runs, sizes = _of(only(executions, server=server), number), _of(_metric(histograms, server, "packets"), number)
-        counts = counts_of(sizes)
+        runs, counts = _of(only(executions, server=server), number), histograms.of(f"{server}.packets", number).copy()
         counts[0] = 0  # of the productive ones alone
         p50, p99 = quantiles(counts, (0.5, 0.99))
         productive, empty, not_ready = (total(mine, name) for name in CLASSES)
@@ -105,12 +106,11 @@ def poll_rows(polls: pd.DataFrame, executions: pd.DataFrame, histograms: pd.Data
     return list(_rows(within(polls, window), row))
 
 
-def head_rows(heads: pd.DataFrame, histograms: pd.DataFrame, window: Window) -> list[Heads]:
+def head_rows(heads: pd.DataFrame, histograms: HistogramSums, window: Window) -> list[Heads]:
     """For each server first all peers together, then every peer."""
-    histograms = within(histograms, window)
 
     def row(server: str, number: int | None, mine: pd.DataFrame) -> Heads:
-        counts = counts_of(_of(_metric(histograms, server, "blocked"), number))
+        counts = histograms.of(f"{server}.blocked", number)
         episodes, blocked_ns, timed_ns = (total(mine, name) for name in ("episodes", "blocked_ns", "timed_ns"))
         p50, p99 = duration_quantiles_ns(counts, (0.5, 0.99))
         return Heads(
@@ -168,7 +168,3 @@ def _rows(frame: pd.DataFrame, row: Callable[[str, int | None, pd.DataFrame], _R
 
 def _of(frame: pd.DataFrame, number: int | None) -> pd.DataFrame:
     return frame if number is None else only(frame, object=number)
-
-
-def _metric(histograms: pd.DataFrame, server: str, what: str) -> pd.DataFrame:
-    return only(histograms, metric=f"{server}.{what}")

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wgprof.analysis.histogram import counts_of, duration_quantiles_ns
+from wgprof.analysis.histogram import HistogramSums, duration_quantiles_ns
 from wgprof.analysis.tables import by_object, only, total, within
 from wgprof.analysis.window import Window
 
 STAGES = ("tx.encrypt", "rx.decrypt")
 #: On top of the workers between packets.
 WORKS = ("encrypt.work", "decrypt.work")
+#: Of `histograms`.
+METRICS = tuple(f"{stage}.preemption" for stage in (*STAGES, *WORKS))
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,12 @@ def preemption_rows(
     preemptions: pd.DataFrame,
     stages: pd.DataFrame,
     executions: pd.DataFrame,
-    histograms: pd.DataFrame,
+    histograms: HistogramSums,
     window: Window,
 ) -> list[Preemption]:
     """Both stages and both workers: for each first all together, then every peer, or device, that had any."""
     preemptions, stages = within(preemptions, window), within(stages, window)
-    executions, histograms = within(executions, window), within(histograms, window)
+    executions = within(executions, window)
     # Both by one name, their runs and the time these took.
     works = executions.rename(columns={"server": "stage", "executions": "calls", "busy_ns": "service_ns"})
     base = [frame[["stage", "object", "calls", "service_ns"]].astype({"stage": str}) for frame in (stages, works)]
@@ -60,25 +62,23 @@ def preemption_rows(
     rows = []
     for stage in (*STAGES, *WORKS):
         mine, steps = only(preemptions, stage=stage), only(stages, stage=stage)
-        times = only(histograms, metric=f"{stage}.preemption")
         if not len(steps):
             continue
-        rows.append(_row(stage, None, mine, steps, times, window))
-        of_peer, times_of = by_object(mine), by_object(times)
+        rows.append(_row(stage, None, mine, steps, histograms, window))
+        of_peer = by_object(mine)
         for number, its_steps in by_object(steps).items():
-            found = of_peer.get(number, mine.iloc[:0]), its_steps, times_of.get(number, times.iloc[:0])
-            rows.append(_row(stage, number, *found, window))
+            rows.append(_row(stage, number, of_peer.get(number, mine.iloc[:0]), its_steps, histograms, window))
     return rows
 
 
 def _row(
-    stage: str, number: int | None, mine: pd.DataFrame, steps: pd.DataFrame, times: pd.DataFrame, window: Window
+    stage: str, number: int | None, mine: pd.DataFrame, steps: pd.DataFrame, histograms: HistogramSums, window: Window
 ) -> Preemption:
     stage_calls, service_ns = total(steps, "calls"), total(steps, "service_ns")
     calls, softirqs, softirq_ns = (total(mine, name) for name in ("calls", "softirqs", "softirq_ns"))
     switched_ns = total(mine, "switched_ns")
     window_ns = window.duration_s * 1e9
-    p50, p99 = duration_quantiles_ns(counts_of(times), (0.5, 0.99))
+    p50, p99 = duration_quantiles_ns(histograms.of(f"{stage}.preemption", number), (0.5, 0.99))
     return Preemption(
         stage,
         number,

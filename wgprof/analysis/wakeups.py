@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wgprof.analysis.histogram import counts_of, duration_quantiles_ns
+from wgprof.analysis.histogram import HistogramSums, duration_quantiles_ns
 from wgprof.analysis.tables import only, total, within
 from wgprof.analysis.window import Window
 
 _SERVERS = ("encrypt.work", "tx.work", "decrypt.work", "rx.napi")
+#: Of `histograms`.
+METRICS = tuple(f"{server}.runqueue" for server in _SERVERS)
 #: Column of `ipis` -> what it is.
 IPIS = {
     "reschedules": "got: reschedule",
@@ -56,10 +58,10 @@ class Ipis:
 
 
 def wakeup_rows(
-    executions: pd.DataFrame, wakeups: pd.DataFrame, histograms: pd.DataFrame, window: Window, *, measured: bool
+    executions: pd.DataFrame, wakeups: pd.DataFrame, histograms: HistogramSums, window: Window, *, measured: bool
 ) -> list[Wakeups]:
     """The servers that ran; `measured` says whether the table `wakeups` was."""
-    executions, wakeups, histograms = (within(frame, window) for frame in (executions, wakeups, histograms))
+    executions, wakeups = within(executions, window), within(wakeups, window)
     rows = []
     for server in _SERVERS:
         runs, threads = only(executions, server=server), only(wakeups, server=server)
@@ -67,7 +69,7 @@ def wakeup_rows(
         if not executed:
             continue
         packets, woken, delayed = total(runs, "packets"), total(threads, "woken"), total(runs, "delayed")
-        p50, p99 = duration_quantiles_ns(counts_of(only(histograms, metric=f"{server}.runqueue")), (0.5, 0.99))
+        p50, p99 = duration_quantiles_ns(histograms.of(f"{server}.runqueue"), (0.5, 0.99))
         rows.append(
             Wakeups(
                 server,
