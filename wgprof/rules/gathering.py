@@ -52,6 +52,7 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
         nodes,
         float(_measured(stages, executions, spans, tuple(TRACKS)).sum() / max(spans.seconds.sum() * 1e9, 1.0)),
         _parts(cpus, stages, executions, spans),
+        _spinning(analysis, recording, spans),
         tuple(_lacking(analysis, recording)),
     )
 
@@ -197,6 +198,12 @@ def _nodes(manifest: Mapping[str, Any]) -> dict[int, int]:
             if isinstance(cpu, int) and str(name).isdigit():
                 found[cpu] = int(str(name))
     return found
+
+
+def _spinning(analysis: Analysis, recording: Tables, spans: Spans) -> Estimate | None:
+    if "contention" not in analysis.mechanics.measured:
+        return None
+    return ratio(spans.total(recording.table("contention"), "wait_ns"), spans.seconds * 1e9)
 
 
 def _lacking(analysis: Analysis, recording: Tables) -> list[str]:
