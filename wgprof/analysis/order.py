@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from wgprof.analysis.histogram import HistogramSums, duration_quantiles_ns, quantiles
-from wgprof.analysis.tables import by_object, only, total, within
+from wgprof.analysis.histogram import DURATION_UNIT_NS, REPRESENTATIVE, HistogramSums, duration_quantiles_ns, quantiles
+from wgprof.analysis.tables import IntArray, by_object, only, total, within
 from wgprof.analysis.window import Window
 
 SERVERS = ("tx.work", "rx.napi")
@@ -58,6 +58,7 @@ class Heads:
     mean_ns: float | None
     p50_ns: float | None
     p99_ns: float | None
+    residual_ns: float | None  # how much longer it stands, mean over moments at which it does (Cox 1962, ch. 5)
     ready_share: float | None  # of the blocked time, after the head was ready; None without --detail
 
 
@@ -121,10 +122,18 @@ def head_rows(heads: pd.DataFrame, histograms: HistogramSums, window: Window) ->
             blocked_ns / episodes if episodes else None,
             p50,
             p99,
+            _residual_ns(counts),
             total(mine, "ready_ns") / timed_ns if timed_ns else None,
         )
 
     return list(_rows(within(heads, window), row))
+
+
+def _residual_ns(counts: IntArray) -> float | None:
+    """Half the mean square over the mean: long times hold more moments."""
+    lengths = REPRESENTATIVE * DURATION_UNIT_NS
+    whole = float(counts @ lengths)
+    return float(counts @ lengths**2) / whole / 2 if whole > 0 else None
 
 
 def move_rows(moves: pd.DataFrame, executions: pd.DataFrame, window: Window) -> list[Moves]:

@@ -15,7 +15,7 @@ from wgprof.analysis.spans import Spans
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import STAGES, FloatArray
 from wgprof.analysis.wakeups import Wakeups
-from wgprof.rules.polling import Napi, Stall
+from wgprof.rules.polling import Head, Napi, Stall
 
 #: Below this share of one CPU WireGuard is idle: whatever it does cannot be a bottleneck.
 IDLE_CE = 0.01
@@ -86,6 +86,7 @@ class Facts:
     delivered: Mapping[int, int]  # CPU -> packets of rx.deliver
     naps: tuple[Napi, ...]
     stalls: tuple[Stall, ...]
+    heads: tuple[Head, ...] | None  # None: not measured
     works: Mapping[str, Work]
     send_by_cpu: Mapping[int, Mapping[int, float]]  # CPU -> peer -> CE that its transmit work occupied
     send_delay: Mapping[int, float]  # peer -> CE its transmit work waited for its CPU, queued and not running

@@ -44,6 +44,9 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
         {cpu: int(packets.sum()) for cpu, packets in packets_by_cpu(stages, STAGES["rx"][2], spans).items()},
         polling.naps(executions, stages, analysis.names, spans),
         polling.stalls(recording.table("depths"), executions, spans),
+        polling.heads(
+            within(recording.table("heads"), window), executions, stages, analysis.mechanics, analysis.names, spans
+        ),
         _works(executions, spans),
         _send_by_cpu(executions, stages, spans),
         _send_delay(executions, spans),
