@@ -59,7 +59,8 @@ class Head:
     label: str
     stood: Estimate  # share of the time
     episodes: int
-    residual_ns: float  # how much longer it stands for a packet that is ready meanwhile, mean
+    mean_ns: float  # of an episode
+    residual_ns: float  # how much longer it stands there, at a random moment at which it does
     not_ready: float  # part of the time it stood until the head was decrypted; the rest is until its poll
     timed: bool  # whether that was measured (--detail); else the rest is as long as its polls are late on average
     in_vain: int  # polls that delivered nothing there: a packet behind the head had asked for each
@@ -68,7 +69,7 @@ class Head:
 
     @property
     def held_ns(self) -> float:
-        """How long such a packet is held by the head."""
+        """An estimate of how long a packet that is ready meanwhile is held: as if it were so at a random moment."""
         return self.residual_ns * self.not_ready
 
 
@@ -146,6 +147,7 @@ def heads(
                 names.label(row.object),
                 stood,
                 row.episodes,
+                row.mean_ns,
                 row.residual_ns,
                 1 - late,
                 row.ready_share is not None,

@@ -17,6 +17,7 @@ _HELD_SHARE = 0.05
 #: Of the time from decrypted to delivered: the rest is waiting for the poll itself.
 _MOST_OF_WAIT = 0.5
 LEAST_JOURNEYS = 50
+_LEAST_EPISODES = 50
 #: With fewer of the packets sampled, holders are missed.
 _NEARLY_ALL = 0.9
 
@@ -63,9 +64,11 @@ def _judge_heads(facts: Facts) -> Judgement | None:
     """None where they do not decide it either."""
     if facts.heads is None:
         return None
-    stood = [(head, _evidence_of_head(facts, head)) for head in facts.heads]
+    stood = [(head, _evidence_of_head(facts, head)) for head in facts.heads if head.episodes >= _LEAST_EPISODES]
+    if any(head.episodes < _LEAST_EPISODES and head.stood.value >= _HELD_SHARE for head in facts.heads):
+        return None
     if not stood:
-        return Judgement("no poll stopped at a packet that was not decrypted")
+        return Judgement(f"no NAPI stood {_LEAST_EPISODES} times, or long, before a packet that was not decrypted")
     found = [pair for pair in stood if all_met(pair[1])]
     if found:
         found.sort(key=lambda pair: -pair[0].in_vain * pair[0].held_ns)
@@ -75,8 +78,8 @@ def _judge_heads(facts: Facts) -> Judgement | None:
         return None
     worst, evidence = max(stood, key=lambda pair: pair[0].in_vain * pair[0].held_ns)
     return Judgement(
-        f"a packet that was ready while the NAPI of {worst.label} stood before one that was not was held"
-        f" {units.duration(worst.held_ns)} on average",
+        f"the NAPI of {worst.label} stood {units.share(worst.stood.value)} of the time before a packet that was not"
+        f" decrypted, {units.duration(worst.mean_ns)} at a time",
         evidence,
     )
 
@@ -98,14 +101,14 @@ def _evidence_of_head(facts: Facts, head: Head) -> tuple[Evidence, ...]:
         at_least(f"{who}: polls in vain before such a head, a delivered packet",
                  head.in_vain / head.delivered if head.delivered else None, "ratio", _HELD_SHARE,
                  "a ready packet asked for each; fewer are the ordinary disorder of parallel work", head.delivered),
-        at_least(f"{who}: time held, against a decryption", head.held_ns / head.decrypt_ns if head.decrypt_ns else None,
-                 "ratio", _MUCH_LONGER, "a head that is being decrypted holds the next for about one decryption",
-                 head.episodes),
+        at_least(f"{who}: time that such a head still takes at a random moment, against a decryption",
+                 head.held_ns / head.decrypt_ns if head.decrypt_ns else None, "ratio", _MUCH_LONGER,
+                 "a head that is being decrypted holds the next for about one decryption", head.episodes),
         at_least(f"{who}: part of the time before such a head until it was decrypted", head.not_ready, "share",
                  _MOST_OF_WAIT, "the rest is waiting for the poll", head.episodes),
         _slack(facts),
         shown(f"{who}: time its NAPI stood before a head that was not decrypted", head.stood, "share", head.episodes),
-        shown(f"{who}: time held, mean", head.held_ns, "ns", head.episodes),
+        shown(f"{who}: time that such a head still takes at a random moment", head.held_ns, "ns", head.episodes),
     )  # fmt: skip
 
 
@@ -168,8 +171,10 @@ def _finding(facts: Facts, row: Held, delay_ns: float | None) -> Finding:
 
 def _finding_of_head(head: Head, evidence: tuple[Evidence, ...]) -> Finding:
     return _found(
-        f"Packets of {head.label} that were ready waited {units.duration(head.held_ns)} on average for the head of"
-        f" their queue, whose decryption takes {units.duration(head.decrypt_ns)}; {head.in_vain:,} polls came in vain.",
+        f"The NAPI of {head.label} stood {units.share(head.stood.value)} of the time before a packet that was not"
+        f" decrypted, {units.duration(head.mean_ns)} at a time, whose decryption takes"
+        f" {units.duration(head.decrypt_ns)}; packets that were ready behind it had it polled {head.in_vain:,} times in"
+        f" vain.",
         f"rx.deliver.wait → rx-queue of {head.label} → decrypt.work", evidence, None, head.object, None,
     )  # fmt: skip
 
