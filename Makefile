@@ -5,8 +5,10 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 DURATION ?= 30
 RECORD   ?=
+# Files side by side; the lab's tests are not, there is one lab.
+FAST     := $(BIN)/pytest -q --numprocesses=auto --dist=loadfile tests/unit tests/verify
 
-.PHONY: setup record report test test-fast lint verify lab-test matrix support-matrix kmod-soak kmod-leaks bench savings example clean help
+.PHONY: setup record report test test-fast lint verify lab-test matrix support-matrix kmod-soak kmod-leaks bench savings example papers clean help
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
@@ -18,6 +20,7 @@ help:
 	@echo "make kmod-leaks            load, use and unload every variant 50 times; 15 minutes"
 	@echo "make bench                 what wgprof costs and how fast it drains, beside its peers"
 	@echo "make savings               what the inline module saves, measured in the lab (half an hour)"
+	@echo "make papers                the model of scaling against the published results, 10 minutes"
 	@echo "make example               regenerate reports/example.html and its recording"
 
 setup: $(VENV)/.installed
@@ -36,13 +39,14 @@ lint: setup
 	@$(BIN)/mypy
 
 test-fast: setup
-	@$(BIN)/pytest -q tests/unit tests/verify
+	@$(FAST)
 
 lab-test: setup
 	@$(BIN)/pytest -q tests/lab
 
 test: setup lint
-	@$(BIN)/pytest -q --durations=15 tests
+	@$(FAST)
+	@$(BIN)/pytest -q --durations=15 tests/lab
 
 matrix: setup
 	@$(BIN)/python -m tests.lab.kmod.matrix
@@ -65,6 +69,9 @@ example: setup
 	@$(BIN)/wgprof record --target lab --duration 12 --output reports/example.wgprof.new
 	@mv reports/example.wgprof.new reports/example.wgprof
 	@$(BIN)/wgprof report reports/example.wgprof --output reports/example.html
+
+papers: setup
+	@$(BIN)/python -m bench.papers
 
 savings: setup
 	@$(BIN)/python -m bench.savings

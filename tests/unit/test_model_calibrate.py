@@ -1,0 +1,78 @@
+"""Costs come out of a recording as they went in; what is missing is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.simulated import InMemory, Load, gateway
+from wgprof.analysis.summary import analyse
+from wgprof.errors import RecordingError
+from wgprof.model.calibrate import machine_from
+from wgprof.model.predict import Architecture, Ask, predict
+from wgprof.recording.reader import open_recording
+
+_EXAMPLE = Path(__file__).parents[2] / "reports" / "example.wgprof"
+
+
+def _stage_mean(name: str) -> float:
+    with open_recording(_EXAMPLE) as recording:
+        (row,) = (s for s in analyse(recording).stages if s.stage == name and s.object is None)
+    assert row.service_mean_ns is not None
+    return row.service_mean_ns
+
+
+def test_costs_of_a_real_recording_are_its_stages() -> None:
+    with open_recording(_EXAMPLE) as recording:
+        machine = machine_from(recording, "example")
+    costs = machine.costs.costs
+    machine.costs.require("loop")
+    assert costs["encrypt"].value == pytest.approx(_stage_mean("tx.encrypt"))
+    assert costs["send"].value == pytest.approx(_stage_mean("tx.send"))
+    # What a packet costs because another CPU had it is measured within decrypt, and moved out of it.
+    assert costs["decrypt"].value + costs["cross"].value == pytest.approx(_stage_mean("rx.decrypt"))
+    assert costs["receive"].value + costs["handoff"].value > _stage_mean("rx.receive")
+    assert costs["encrypt"].low < costs["encrypt"].value < costs["encrypt"].high
+    assert machine.cores == 2
+    assert any("lab" in note for note in machine.notes)
+    for name in ("wake", "switch", "hold", "transfer", "cross", "stack"):
+        assert costs[name].assumed and costs[name].low < costs[name].high
+
+
+def test_a_known_cost_is_found_with_its_distribution() -> None:
+    """The simulated gateway's crypto is exponential: its mean is in the interval, its shape has its quantiles."""
+    machine = machine_from(gateway(rx=Load(rate=1000, crypt_ns=300_000, serial_ns=200_000)), "simulated")
+    decrypt = machine.costs.costs["decrypt"].plus(machine.costs.costs["cross"].value)
+    assert decrypt.low < 300_001 < decrypt.high
+    assert decrypt.high < 1.1 * decrypt.low
+    assert decrypt.table[len(decrypt.table) // 2] == pytest.approx(0.693, rel=0.15)  # the median of an exponential
+    with pytest.raises(Exception, match=r"costs\.encrypt is missing"):
+        machine.costs.require("tx")
+
+
+def test_a_calibrated_machine_can_be_predicted() -> None:
+    with open_recording(_EXAMPLE) as recording:
+        machine = machine_from(recording, "example")
+    ask = Ask(machine, (2,), (1,), (Architecture("vanilla"),), "loop", seeds=1, seconds=0.5, bands=False)
+    (point,) = predict(ask).points
+    recorded = 6_152  # packets/s with all CPUs busy, of which the model leaves out the part outside of WireGuard's path
+    assert recorded < point.pps < 2.5 * recorded
+    assert point.limit.server == "all CPUs"
+
+
+@pytest.mark.parametrize(
+    ("recording", "words"),
+    [
+        (InMemory(), "no traffic: its table stages is empty"),
+        (gateway(tx=Load()), "0 packets of stage rx.decrypt in its table stages"),
+        (gateway(rx=Load()).with_table("executions", []), "no rx.napi that delivered anything in its table executions"),
+        (
+            InMemory(manifest={"wireguard": {"variant": "inline"}}),
+            "made with the inline module",
+        ),
+    ],
+)
+def test_what_is_missing_is_named(recording: InMemory, words: str) -> None:
+    with pytest.raises(RecordingError, match=words):
+        machine_from(recording, "it")

@@ -1,0 +1,82 @@
+"""Run to completion: what the inline module does in the context of the NIC's NAPI and of wg_xmit."""
+
+from __future__ import annotations
+
+from wgprof.model.engine.compiled import compiled
+from wgprof.model.engine.delivery import deliver, send, supers
+from wgprof.model.engine.draws import service_ns
+from wgprof.model.engine.fifos import length, peek, pop
+from wgprof.model.engine.layout import (
+    BUSY_DECRYPT,
+    BUSY_DELIVER,
+    BUSY_ENCRYPT,
+    BUSY_RECEIVE,
+    BUSY_SEND,
+    BUSY_XMIT,
+    C_POLLS,
+    DECRYPT,
+    DELIVER,
+    ENCRYPT,
+    INLINE,
+    RECEIVE,
+    RX,
+    SENDING,
+    SOFTIRQ,
+    Ints,
+    Sim,
+)
+from wgprof.model.engine.running import spend, start
+
+
+@compiled
+def start_inline(s: Sim, c: int, queue: int, now: float) -> None:
+    """The packets of one direction at the head of the NIC queue, within the NAPI's budget.
+
+    Received packets are decrypted one by one into this CPU's cell, whose own poll then delivers them together, so
+    its set-up comes once and GRO sees a batch.  A list to be sent is one step of its own.
+    """
+    p = s.p[0]
+    fifo = p.nics + queue
+    first = s.packets[peek(s, fifo, 0)]
+    if first.direction != RX:
+        xmit = p.stage + p.segment * first.segments
+        encrypt = service_ns(s, ENCRYPT, first.tunnel, first.number, first.segments)
+        sending = service_ns(s, SENDING, first.tunnel, first.number, first.segments)
+        spend(s, c, BUSY_XMIT, xmit)
+        spend(s, c, BUSY_ENCRYPT, encrypt)
+        spend(s, c, BUSY_SEND, sending)
+        start(s, c, now, SOFTIRQ, INLINE, queue, 1, -1, xmit + encrypt + sending)
+        return
+    n, run, before = 0, 0, -1
+    receive, decrypt, delivery = 0.0, 0.0, p.poll_setup
+    limit = min(length(s, fifo), p.budget - s.napis[p.tunnels + queue].done)
+    while n < limit:
+        packet = s.packets[peek(s, fifo, n)]
+        if packet.direction != RX:
+            break
+        if packet.tunnel != before and run > 0:
+            delivery += p.stack * supers(s, run)
+            run = 0
+        before = packet.tunnel
+        run += 1
+        receive += service_ns(s, RECEIVE, packet.tunnel, packet.number, 1)
+        decrypt += service_ns(s, DECRYPT, packet.tunnel, packet.number, 1)
+        delivery += service_ns(s, DELIVER, packet.tunnel, packet.number, 1)
+        n += 1
+    delivery += p.stack * supers(s, run)
+    spend(s, c, BUSY_RECEIVE, receive)
+    spend(s, c, BUSY_DECRYPT, decrypt)
+    spend(s, c, BUSY_DELIVER, delivery)
+    s.counts[C_POLLS] += 1
+    start(s, c, now, SOFTIRQ, INLINE, queue, n, -1, receive + decrypt + delivery)
+
+
+@compiled
+def finish_inline(s: Sim, kicks: Ints, c: int, queue: int, n: int, now: float) -> None:
+    """Deliver or send all of them."""
+    for _ in range(n):
+        packet = pop(s, s.p[0].nics + queue)
+        if s.packets[packet].direction == RX:
+            deliver(s, c, packet, now)
+        else:
+            send(s, kicks, c, packet, now)

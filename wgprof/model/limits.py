@@ -1,0 +1,14 @@
+"""Constants of the kernel that the model's rules use, each with the file it comes from."""
+
+from __future__ import annotations
+
+#: MAX_QUEUED_PACKETS, drivers/net/wireguard/messages.h: a peer's queue and a device's ring, in hand-offs.
+QUEUE_LIMIT = 1024
+#: NAPI_POLL_WEIGHT, include/linux/netdevice.h.
+POLL_BUDGET = 64
+#: MAX_SOFTIRQ_TIME, kernel/softirq.c: after that long softirqs let the thread below go on.
+SOFTIRQ_LIMIT_NS = 2e6
+#: What a packet is longer on the wire: WireGuard 32, UDP 8, IPv4 20, Ethernet with preamble and gap 38 bytes.
+WIRE_BYTES = 98
+#: GSO_MAX_SIZE / GRO_MAX_SIZE, include/linux/netdevice.h, in bytes.
+GSO_MAX_BYTES = 65536

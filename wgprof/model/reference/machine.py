@@ -1,0 +1,273 @@
+"""What a CPU of the reference does next, and how long it takes."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Generator
+from itertools import islice
+from typing import Any
+
+import simpy
+
+from wgprof.model.costs import DISTRIBUTED, Costs
+from wgprof.model.engine.build import SLICE_NS
+from wgprof.model.engine.draws import hashed
+from wgprof.model.engine.sending import TOGETHER
+from wgprof.model.limits import GSO_MAX_BYTES, SOFTIRQ_LIMIT_NS
+from wgprof.model.placement import place
+from wgprof.model.reference.objects import (
+    BEGIN,
+    CONSUME,
+    CRYPT,
+    INLINE,
+    NIC,
+    POLL,
+    RX,
+    SEND,
+    SOFTIRQ,
+    SWITCH,
+    THREAD,
+    TX,
+    WORK,
+    Cpu,
+    Lock,
+    Napi,
+    Packet,
+    Ring,
+    Source,
+    Step,
+)
+from wgprof.model.scenario import Scenario
+
+
+class Machine:
+    """CPUs and what they do next; `effect` says what a finished step has done.
+
+    `trace` is every finished step as (time in ns, CPU, kind, object, n).
+    """
+
+    def __init__(self, scenario: Scenario, costs: Costs, seed: int) -> None:
+        self.scenario, self.costs, self.seed = scenario, costs, seed
+        self.env = simpy.Environment()
+        self.where = place(scenario, seed)
+        self.trace: list[tuple[float, int, int, int, int]] = []
+        self.delivered = [0] * scenario.tunnels
+        c, t = scenario.cores, scenario.tunnels
+        self.cpus = [Cpu(n, n * scenario.nodes // c) for n in range(c)]
+        self.napis = [Napi(n, n % c) for n in range(t)] + [Napi(t + n, n) for n in range(c)]
+        self.nics: list[deque[Packet]] = [deque() for _ in range(c)]
+        self.rings = [Ring(turn) for turn in self.where.first_turn]
+        self.queues: list[list[deque[Packet]]] = [[deque() for _ in range(t)] for _ in (RX, TX)]
+        self.sources = [Source(min(4.0 * scenario.gso, scenario.window)) for _ in range(t)]
+        self.pending: set[tuple[int, int]] = set()
+        self.kicks: list[tuple[int, int]] = []
+        self.link_free = 0.0
+
+    def effect(self, cpu: Cpu, level: int, step: Step) -> None:
+        """What a finished step has done."""
+        raise NotImplementedError
+
+    def ns(self, name: str) -> float:
+        """A constant cost."""
+        return self.costs.ns(name, self.scenario.packet_bytes)
+
+    def service(self, name: str, packet: Packet) -> float:
+        """A packet's own service time at a stage, all segments together."""
+        if self.costs.shape(name) == "constant":
+            return self.ns(name) * packet.segments
+        stage = DISTRIBUTED.index(name)
+        assert self.costs.shape(name) == "exponential"
+        draws = (hashed(self.seed, packet.tunnel, packet.number + n, stage) for n in range(packet.segments))
+        return self.ns(name) * -sum(map(math.log, draws))
+
+    def touched(self, name: str, cpu: Cpu, packet: Packet) -> float:
+        """The same, where another CPU or node had the packet before."""
+        factor = self.costs.numa.value if self.cpus[packet.cpu].node != cpu.node else 1.0
+        hop = self.ns("cross") if packet.cpu != cpu.number else 0.0
+        return self.service(name, packet) * factor + hop * packet.segments
+
+    def supers(self, packets: int) -> int:
+        """What GRO makes of them."""
+        most = max(GSO_MAX_BYTES // self.scenario.packet_bytes, 1)
+        return max(min(packets, self.scenario.flows), math.ceil(packets / most))
+
+    # Steps.
+
+    def start(self, cpu: Cpu, level: int, step: Step) -> None:
+        """Begin a step, or go on with a suspended one."""
+        cpu.level, cpu.steps[level] = level, step
+        step.left += cpu.carry
+        cpu.carry = 0.0
+        cpu.running = self.env.process(self._step(cpu, level, step))
+
+    def _step(self, cpu: Cpu, level: int, step: Step) -> Generator[simpy.Event, Any, None]:
+        began = self.env.now
+        try:
+            yield self.env.timeout(step.left)
+        except simpy.Interrupt:
+            step.left -= self.env.now - began
+            return
+        del cpu.steps[level]
+        cpu.level, cpu.running = -1, None
+        if level < SOFTIRQ and (not cpu.ksoftirqd or self.env.now >= cpu.turn_ends):
+            cpu.yielded = False
+        self.trace.append((self.env.now, cpu.number, step.kind, step.object, step.n))
+        self.effect(cpu, level, step)
+        self.wake(cpu)
+        self.dispatch(cpu)
+
+    def wake(self, current: Cpu | None) -> None:
+        """Wake or interrupt the CPUs that an effect has given something to do."""
+        kicks, self.kicks = self.kicks, []
+        for number, level in kicks:
+            cpu = self.cpus[number]
+            if cpu is current or cpu.level >= level:
+                continue
+            if level == SOFTIRQ and cpu.ksoftirqd and cpu.level >= 0:
+                continue
+            if level == SOFTIRQ:
+                cpu.yielded = False
+            if cpu.running is not None:
+                cpu.running.interrupt()
+                cpu.level, cpu.running = -1, None
+            self.dispatch(cpu)
+
+    def dispatch(self, cpu: Cpu) -> None:
+        """Softirqs, then NAPI threads, then work items."""
+        if self._softirq(cpu):
+            return
+        cpu.softirq_since = None
+        if THREAD in cpu.steps:
+            self.start(cpu, THREAD, cpu.steps[THREAD])
+        elif cpu.thread is not None:
+            self._poll(cpu, THREAD, cpu.thread)
+        elif cpu.threads:
+            cpu.thread = cpu.threads.popleft()
+            self.start(cpu, THREAD, Step(SWITCH, cpu.thread.number, 0, self.ns("switch")))
+        elif WORK in cpu.steps:
+            self.start(cpu, WORK, cpu.steps[WORK])
+        else:
+            self._work(cpu)
+
+    def _softirq(self, cpu: Cpu) -> bool:
+        if cpu.napi is None and not cpu.polls:
+            cpu.ksoftirqd = False
+            return False
+        if cpu.softirq_since is None:
+            cpu.softirq_since = self.env.now
+        if cpu.napi is None:
+            limit = SLICE_NS if cpu.ksoftirqd else SOFTIRQ_LIMIT_NS
+            if self.env.now - cpu.softirq_since >= limit and cpu.below:
+                cpu.yielded, cpu.ksoftirqd = True, self.scenario.fair_softirqs
+                cpu.turn_ends = self.env.now + SLICE_NS
+            if cpu.yielded and cpu.below:
+                return False
+            cpu.yielded = False
+            cpu.napi = cpu.polls.popleft()
+        queue = cpu.napi.number - self.scenario.tunnels
+        if queue < 0:
+            self._poll(cpu, SOFTIRQ, cpu.napi)
+        elif self.scenario.module == "inline":
+            self._inline(cpu, queue)
+        else:
+            packet = self.nics[queue][0]
+            length = self.ns("stage") + self.ns("segment") * packet.segments
+            if packet.direction == RX:
+                length = self.service("receive", packet)
+            self.start(cpu, SOFTIRQ, Step(NIC, queue, 1, length + self.ns("handoff")))
+        return True
+
+    def _work(self, cpu: Cpu) -> None:
+        while True:
+            if cpu.work is None:
+                if cpu.works:
+                    self._begin(cpu)
+                return
+            if cpu.held is None and self.env.now - cpu.work_since > SLICE_NS and cpu.works:
+                cpu.works.append((cpu.work, True))
+                cpu.work = None
+            elif cpu.work < len(self.rings):
+                self._consume(cpu, cpu.work)
+                return
+            else:
+                tunnel = cpu.work - len(self.rings)
+                heads = self.ready(TX, tunnel, TOGETHER)
+                if heads:
+                    length = sum(self.touched("send", cpu, packet) for packet in heads)
+                    length += self.ns("consume") * len(heads)
+                    self.start(cpu, WORK, Step(SEND, tunnel, len(heads), length))
+                    return
+                cpu.work = None
+
+    def _begin(self, cpu: Cpu) -> None:
+        work, lost_turn = cpu.works.popleft()
+        length = self.ns("switch") if lost_turn or cpu.slept else self.ns("work")
+        if not lost_turn:
+            self.pending.discard((work, cpu.number))
+        cpu.slept, cpu.work, cpu.work_since = False, work, self.env.now
+        self.start(cpu, WORK, Step(BEGIN, work, 0, length))
+
+    def _consume(self, cpu: Cpu, number: int) -> None:
+        """Take a packet under the ring's lock; pending softirqs run before it is worked on."""
+        if cpu.held is not None:
+            packet, cpu.held = cpu.held, None
+            self.start(cpu, WORK, Step(CRYPT, number, 1, self._crypt(cpu, packet), packet))
+            return
+        ring = self.rings[number]
+        length = self.lock(ring.consume, cpu) + self.ns("consume")
+        if not ring.packets:
+            self.start(cpu, WORK, Step(CONSUME, number, 0, length))
+            return
+        packet = ring.packets.popleft()
+        if cpu.polls:
+            self.start(cpu, WORK, Step(CONSUME, number, 1, length, packet))
+        else:
+            self.start(cpu, WORK, Step(CRYPT, number, 1, length + self._crypt(cpu, packet), packet))
+
+    def _crypt(self, cpu: Cpu, packet: Packet) -> float:
+        return self.touched("decrypt" if packet.direction == RX else "encrypt", cpu, packet)
+
+    def _poll(self, cpu: Cpu, level: int, napi: Napi) -> None:
+        heads = self.ready(RX, napi.number, self.scenario.budget - napi.done)
+        length = self.ns("poll_empty")
+        if heads:
+            length = self.ns("poll_setup") if napi.done == 0 else 0.0
+            length += self.ns("stack") * self.supers(len(heads))
+            length += sum(self.touched("deliver", cpu, packet) for packet in heads)
+        self.start(cpu, level, Step(POLL, napi.number, len(heads), length))
+
+    def _inline(self, cpu: Cpu, queue: int) -> None:
+        first = self.nics[queue][0]
+        if first.direction == TX:
+            length = self.ns("stage") + self.ns("segment") * first.segments
+            length += self.service("encrypt", first) + self.service("send", first)
+            self.start(cpu, SOFTIRQ, Step(INLINE, queue, 1, length))
+            return
+        budget = self.scenario.budget - self.napis[self.scenario.tunnels + queue].done
+        length, runs, n = self.ns("poll_setup"), [0], 0
+        for n, packet in enumerate(islice(self.nics[queue], budget)):
+            if packet.direction != RX:
+                break
+            if n and packet.tunnel != self.nics[queue][n - 1].tunnel:
+                runs.append(0)
+            runs[-1] += 1
+            length += sum(self.service(name, packet) for name in ("receive", "decrypt", "deliver"))
+        length += sum(self.ns("stack") * self.supers(run) for run in runs)
+        self.start(cpu, SOFTIRQ, Step(INLINE, queue, sum(runs), length))
+
+    def lock(self, lock: Lock, cpu: Cpu) -> float:
+        """Time to get a lock and leave it again."""
+        wait = max(lock.free - self.env.now, 0.0)
+        length = wait + self.ns("hold") + (self.ns("transfer") if lock.owner != cpu.number else 0.0)
+        lock.free, lock.owner = self.env.now + length, cpu.number
+        return length
+
+    def ready(self, direction: int, tunnel: int, most: int) -> list[Packet]:
+        """The packets at the head of a peer's queue that can go."""
+        heads = []
+        for packet in islice(self.queues[direction][tunnel], most):
+            if not packet.ready:
+                break
+            heads.append(packet)
+        return heads

@@ -1,0 +1,169 @@
+"""Scaling: throughput against cores or tunnels, measured, fitted, capped and predicted by architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from wgprof.errors import UsageError
+from wgprof.model.fits import fit
+from wgprof.model.predict import Architecture, Point, Prediction
+from wgprof.views import theme
+
+Axis = Literal["cores", "tunnels"]
+EMPTY = (
+    "Nothing is measured or predicted yet.<br>"
+    "`wgprof predict FILE --cores 1,2,4,8` predicts from a recording or a COSTS.toml."
+)
+_HEIGHT_PX = 420
+_CURVE = 60
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured point of the curve: the mean over repeats, and its interval."""
+
+    architecture: Architecture
+    cores: int
+    tunnels: int
+    gbit_s: float
+    low_gbit_s: float
+    high_gbit_s: float
+
+
+def scaling(
+    prediction: Prediction | None,
+    measured: Sequence[Measured] = (),
+    *,
+    axis: Axis = "cores",
+    at: int | None = None,
+    cap_gbit_s: float | None = None,
+) -> go.Figure:
+    """Goodput over cores (at a number of tunnels) or over tunnels (at a number of cores).
+
+    `at` is the other number; without it the largest there is.  The fit is of the measured points if there are enough
+    of them, else of the predicted ones.  `cap_gbit_s` is a known limit, such as the link's.
+    """
+    points = prediction.points if prediction is not None else ()
+    other = "tunnels" if axis == "cores" else "cores"
+    everything: list[Point | Measured] = [*points, *measured]
+    if not everything:
+        return theme.nothing(_HEIGHT_PX // 2, EMPTY)
+    fixed = at if at is not None else max(int(getattr(p, other)) for p in everything)
+    shown = [p for p in everything if getattr(p, other) == fixed]
+    if not shown:
+        return theme.nothing(_HEIGHT_PX // 2, f"There is no point with {fixed} {other}.")
+    figure = theme.base(
+        _HEIGHT_PX,
+        xaxis={"title": {"text": f"{axis}, with {fixed} {other if fixed != 1 else other[:-1]}"}, "rangemode": "tozero"},
+        yaxis={"title": {"text": "goodput, Gbit/s"}, "rangemode": "tozero"},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        margin={"l": 60, "r": 20, "t": 70, "b": 50},
+    )
+    for number, architecture in enumerate(dict.fromkeys(p.architecture for p in shown)):
+        colour = theme.SERIES[number % len(theme.SERIES)]
+        predicted = [p for p in shown if isinstance(p, Point) and p.architecture == architecture]
+        seen = [p for p in shown if isinstance(p, Measured) and p.architecture == architecture]
+        _predicted(figure, sorted(predicted, key=lambda p: _x(p, axis)), axis, colour)
+        _measured(figure, sorted(seen, key=lambda p: _x(p, axis)), axis, colour)
+        _fitted(figure, seen if len(seen) > 2 else predicted, axis, colour)
+    if cap_gbit_s:
+        figure.add_hline(
+            y=cap_gbit_s,
+            line={"color": theme.ALERT, "dash": "dash", "width": 1.5},
+            annotation_text=f"cap {cap_gbit_s:.3g} Gbit/s",
+        )
+    return figure
+
+
+def _x(point: Point | Measured, axis: Axis) -> int:
+    return point.cores if axis == "cores" else point.tunnels
+
+
+def _predicted(figure: go.Figure, points: Sequence[Point], axis: Axis, colour: str) -> None:
+    """A line with its band."""
+    if not points:
+        return
+    x = [_x(p, axis) for p in points]
+    label = points[0].architecture.label
+    band = [p.high_gbit_s for p in points] + [p.low_gbit_s for p in reversed(points)]
+    figure.add_trace(
+        go.Scatter(
+            x=x + x[::-1],
+            y=np.round(band, 4),
+            mode="lines",
+            fill="toself",
+            fillcolor=f"rgba({', '.join(str(int(colour[n : n + 2], 16)) for n in (1, 3, 5))}, 0.15)",
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=label,
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=np.round([p.gbit_s for p in points], 4),
+            mode="lines+markers",
+            name=f"{label}, predicted",
+            legendgroup=label,
+            line={"color": colour, "width": 2},
+            marker={"size": 6},
+            customdata=[
+                [f"{p.low_gbit_s:.3g}..{p.high_gbit_s:.3g}", f"{p.busy_ce:.2f}", p.limit.server] for p in points
+            ],
+            hovertemplate="%{x}: %{y:.3g} Gbit/s (%{customdata[0]})<br>%{customdata[1]} CE, limit %{customdata[2]}",
+        )
+    )
+
+
+def _measured(figure: go.Figure, points: Sequence[Measured], axis: Axis, colour: str) -> None:
+    """Points with their intervals, drawn over the prediction."""
+    if not points:
+        return
+    label = points[0].architecture.label
+    figure.add_trace(
+        go.Scatter(
+            x=[_x(p, axis) for p in points],
+            y=[p.gbit_s for p in points],
+            mode="markers",
+            name=f"{label}, measured",
+            legendgroup=label,
+            marker={"color": colour, "size": 10, "symbol": "diamond", "line": {"color": theme.INK, "width": 1}},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [p.high_gbit_s - p.gbit_s for p in points],
+                "arrayminus": [p.gbit_s - p.low_gbit_s for p in points],
+                "color": colour,
+            },
+            hovertemplate="%{x}: %{y:.3g} Gbit/s measured",
+        )
+    )
+
+
+def _fitted(figure: go.Figure, points: Sequence[Point | Measured], axis: Axis, colour: str) -> None:
+    """The USL through the points, if there are enough for it."""
+    x = [float(_x(p, axis)) for p in points]
+    try:
+        found = fit("usl", x, [p.gbit_s for p in points])
+    except UsageError:
+        return  # too few points
+    curve = np.linspace(min(x), max(x), _CURVE)
+    label = points[0].architecture.label
+    figure.add_trace(
+        go.Scatter(
+            x=np.round(curve, 3),
+            y=np.round(found.at(curve), 4),
+            mode="lines",
+            name=f"{label}, USL",
+            legendgroup=label,
+            showlegend=False,
+            line={"color": colour, "width": 1, "dash": "dot"},
+            hovertemplate="%{x:.0f}: %{y:.3g} Gbit/s by the USL",
+        )
+    )
