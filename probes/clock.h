@@ -6,6 +6,7 @@
 #define WGPROF_CLOCK_H
 
 #include "queues.h"
+#include "preempt.h"
 
 /* Objects looked at in one tick of the clock; with more, the clock goes round. */
 #define CLOCK_BATCH 4
@@ -99,6 +100,7 @@ INLINE int on_softirq_done(u64 vector)
 	if (!state || !state->softirq.start)
 		return 0;
 	own = frame_close(state, &state->softirq, now_ns(), &on_top);
+	count_softirq_on_top(state, cpu, vector == NET_RX_SOFTIRQ, own + on_top);
 	block = block_of(SLOT_NONE, cpu);
 	if (!block)
 		return 0;

@@ -15,6 +15,7 @@
 #define WGPROF_INLINE_H
 
 #include "queues.h"
+#include "order.h"
 
 #if INLINE_PATH
 
@@ -475,6 +476,10 @@ INLINE int on_cell_poll_done(u64 ret, bool typed)
 	block = block_of(inlined->poll_slot, cpu);
 	if (!block)
 		return 0;
+	count_served(block, &(struct serving) {
+		.slot = inlined->poll_slot, .cpu = cpu, .polls = RX_NAPI_POLLS, .order = RX_NAPI_ORDER,
+		.packets = done, .nested = on_top_of_crypt_worker(state, cpu), .own = own,
+	});
 	cell = &block->cell[RX_NAPI];
 	cell->counter[X_EXECUTIONS]++;
 	cell->counter[X_PACKETS] += done;

@@ -7,6 +7,7 @@
  *	SLOTS		objects that can be told apart, slot 0 included
  *	CPUS		highest possible CPU number + 1
  *	INLINE_PATH	1 if the module is the inline variant, else 0
+ *	DETAIL		1 with --detail, else 0
  *	OFF_*		offsets of kernel structure members, read from BTF
  */
 #ifndef WGPROF_LAYOUT_H
@@ -32,7 +33,18 @@ enum cell_kind {
 	ENCRYPT_RING_ARRIVAL, DECRYPT_RING_ARRIVAL, TX_QUEUE_ARRIVAL, RX_QUEUE_ARRIVAL,
 	ENCRYPT_RING_DEPTH, DECRYPT_RING_DEPTH, TX_QUEUE_DEPTH, RX_QUEUE_DEPTH, TX_STAGED_DEPTH,
 	SOFTIRQ,
+	TX_WORK_POLLS, RX_NAPI_POLLS,
+	TX_WORK_ORDER, RX_NAPI_ORDER,
+	TX_ENCRYPT_PREEMPTED, RX_DECRYPT_PREEMPTED, ENCRYPT_WORK_PREEMPTED, DECRYPT_WORK_PREEMPTED,
 	KINDS
+};
+
+/* Counted with --detail alone, in blocks of their own; the numbers go on. */
+enum detail_kind {
+	ENCRYPT_WORK_WAKE = KINDS, DECRYPT_WORK_WAKE, TX_WORK_WAKE, RX_NAPI_WAKE,
+	ENCRYPT_RING_PRODUCER_LOCK, ENCRYPT_RING_CONSUMER_LOCK, DECRYPT_RING_PRODUCER_LOCK, DECRYPT_RING_CONSUMER_LOCK,
+	IPIS,
+	ALL_KINDS
 };
 
 /* Counters of a stage. */
@@ -45,6 +57,19 @@ enum { A_HANDOFFS, A_PACKETS, A_REFUSED, A_REFUSED_PACKETS, A_DEPTH_SUM, A_DEPTH
 enum { D_SAMPLES, D_DEPTH_SUM, D_DEPTH_MAX, D_OCCUPIED };
 /* Counters of softirqs: runs and time outside the stages. */
 enum { I_NET_RX_RUNS, I_NET_RX_NS, I_NET_TX_RUNS, I_NET_TX_NS, I_OTHER_RUNS, I_OTHER_NS };
+/* Of the cells below, too, every event raises the first, the fifth or the sixth counter. */
+/* Counters of executions by what they found. */
+enum { P_PRODUCTIVE, P_MISSED, P_MISSED_WASTED, P_NESTED, P_EMPTY_QUEUE, P_HEAD_NOT_READY, P_NESTED_WASTED, P_NESTED_WASTED_NS };
+/* Counters of a server that keeps order: heads that were not ready, and moves to another CPU. */
+enum { O_EPISODES, O_BLOCKED_NS, O_TIMED, O_TIMED_NS, O_MOVES, O_READY_NS, O_STAY_NS };
+/* Counters of what ran on top of a packet's encryption or decryption, or of its worker between packets. */
+enum { N_CALLS, N_SOFTIRQ_NS, N_NET_RX, N_NET_RX_NS, N_SOFTIRQS, N_SWITCHES, N_SWITCHED_NS };
+/* Counters of threads that were woken to work. */
+enum { W_WOKEN, W_RUNQUEUE_NS };
+/* Counters of a lock. */
+enum { L_WAITS, L_WAIT_NS };
+/* Counters of interrupts between CPUs. */
+enum { C_RESCHEDULES, C_CALLS, C_SENT_STAGE, C_SENT_RECEIVE, C_SENT_WORK, C_SENT_POLL, C_SENT_ELSEWHERE };
 
 struct cell {
 	u64 counter[COUNTERS];

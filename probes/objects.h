@@ -9,7 +9,7 @@
 #ifndef WGPROF_OBJECTS_H
 #define WGPROF_OBJECTS_H
 
-#include "state.h"
+#include "contention.h"
 
 #define CACHE 1024
 #define CACHE_SLOT_BITS 16
@@ -116,6 +116,7 @@ INLINE u32 meet_device(u64 device)
 	object->device = device;
 	object->device_slot = slot;
 	object->first_seen_ns = now_ns();
+	know_locks(device, slot);
 	object->kind = OBJECT_DEVICE;
 	return slot;
 }

@@ -90,6 +90,8 @@ INLINE int on_poll(u64 napi, u64 budget, bool typed)
 		if (scheduled)
 			state->poll_delay = now > scheduled ? now - scheduled : 1;
 	}
+	order_poll_begins(state, slot, cpu, now);
+	count_poll_thread_woken(state, slot, cpu);
 	state->deliver.start = 0;
 	frame_open(state, &state->poll, now);
 	return 0;
@@ -156,7 +158,7 @@ INLINE int on_poll_done(u64 ret, bool typed)
 	struct object *object;
 	struct block *block;
 	struct cell *cell;
-	u64 own, on_top, now;
+	u64 own, on_top, now, began;
 
 	if (!state)
 		return 0;
@@ -172,10 +174,16 @@ INLINE int on_poll_done(u64 ret, bool typed)
 	}
 	if (state->deliver.start)
 		finish_delivery(state, cpu, block, now);
+	began = state->poll.start;
 	own = frame_close(state, &state->poll, now, &on_top);
 	/* Taken off the queue but not delivered: not decryptable, replayed, or never decrypted. */
 	if (done > state->poll_delivered)
 		block->cell[RX_DELIVER].counter[S_FAILED] += done - state->poll_delivered;
+	count_served(block, &(struct serving) {
+		.slot = state->poll_slot, .cpu = cpu, .polls = RX_NAPI_POLLS, .order = RX_NAPI_ORDER,
+		.packets = done, .budget = state->poll_budget, .run = state->poll_run, .missed = state->poll_missed,
+		.nested = on_top_of_crypt_worker(state, cpu), .began = began, .now = now, .own = own,
+	});
 	cell = &block->cell[RX_NAPI];
 	cell->counter[X_EXECUTIONS]++;
 	cell->counter[X_PACKETS] += done;

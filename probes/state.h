@@ -19,6 +19,12 @@ struct frame {
 	u64 nested;
 };
 
+/* What ran on top of a worker. */
+struct on_top {
+	u32 softirqs, net_rx, switches, pad;
+	u64 softirq_ns, net_rx_ns, switched_ns;
+};
+
 /* A packet that is being encrypted, decrypted or sent. */
 struct packet {
 	struct frame frame;
@@ -35,6 +41,8 @@ struct worker {
 	u64 delay_ns;
 	struct frame run;
 	struct packet packet;	/* a worker has one in hand at a time */
+	struct on_top on_packet, between;	/* while a crypt worker had a packet in the works, and while it had none */
+	u64 skb, first;		/* with --detail: of the packet in the works, and of its list, until that is ready */
 	u32 slot;
 	u32 kind;
 };
@@ -79,7 +87,8 @@ struct cpu_state {
 	struct frame poll;
 	struct frame deliver;	/* start 0: no packet is being delivered */
 	u64 poll_delay, poll_delivered, deliver_nonce;
-	u32 poll_slot, poll_budget, deliver_key, deliver_bytes, deliver_sampled, pad1;
+	u32 poll_slot, poll_budget, deliver_key, deliver_bytes, deliver_sampled, poll_run;
+	u32 poll_missed, pad1;
 
 	struct frame softirq;
 	u64 softirq_vector;

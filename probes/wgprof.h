@@ -4,8 +4,12 @@
 #include <asm/ptrace.h>
 #include "access.h"
 #include "state.h"
+#include "detail.h"
+#include "contention.h"
 #include "objects.h"
 #include "queues.h"
+#include "order.h"
+#include "preempt.h"
 #include "inline.h"
 #include "transmit.h"
 #include "receive.h"

@@ -8,6 +8,7 @@
 #define WGPROF_WORKERS_H
 
 #include "receive.h"
+#include "preempt.h"
 
 BPF_TABLE("hash", u64, u32, parked_at, TASKS);	/* task -> place of the worker it was switched out of */
 
@@ -98,6 +99,8 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 	worker->delay_ns = 0;
 	worker->run.start = 0;
 	worker->packet.frame.start = 0;
+	worker->first = 0;
+	forget_on_top(&worker->between);
 	worker->slot = slot;
 	worker->kind = kind;
 	at = queued_at(slot, cpu, kind);
@@ -106,6 +109,9 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 		*at = 0;
 	}
 	state->running = place + 1;
+	count_worker_woken(slot, cpu, kind);
+	if (kind == TX_WORK)
+		order_tx_begins(slot, cpu, now);
 	frame_open(state, &worker->run, now);
 	return 0;
 }
@@ -132,7 +138,7 @@ INLINE int worker_ends(u32 kind)
 	struct worker *worker;
 	struct block *block;
 	struct cell *cell;
-	u64 own, on_top;
+	u64 own, on_top, now, began;
 
 	if (!state)
 		return 0;
@@ -141,12 +147,22 @@ INLINE int worker_ends(u32 kind)
 		state->losses[LOSS_UNMATCHED]++;
 		return 0;
 	}
-	own = frame_close(state, &worker->run, now_ns(), &on_top);
+	now = now_ns();
+	began = worker->run.start;
+	own = frame_close(state, &worker->run, now, &on_top);
 	worker->pid = 0;
 	state->running = 0;
 	block = block_of(worker->slot, cpu);
 	if (!block)
 		return 0;
+	if (kind == TX_WORK)
+		count_served(block, &(struct serving) {
+			.slot = worker->slot, .cpu = cpu, .polls = TX_WORK_POLLS, .order = TX_WORK_ORDER, .transmit = true,
+			.packets = worker->packets, .began = began, .now = now, .own = own,
+		});
+	else
+		count_on_top(&worker->between,
+			     &block->cell[kind == ENCRYPT_WORK ? ENCRYPT_WORK_PREEMPTED : DECRYPT_WORK_PREEMPTED]);
 	cell = &block->cell[kind];
 	cell->counter[X_EXECUTIONS]++;
 	cell->counter[X_PACKETS] += worker->packets;
@@ -217,6 +233,8 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 	/* fexit sees the packet again, a kretprobe does not. */
 	if (!typed)
 		identify_crypt(worker, skb, keypair, encrypt, !encrypt, false);
+	order_crypt_begins(worker, skb);
+	forget_on_top(&worker->on_packet);
 	frame_open(state, &worker->packet.frame, now_ns());
 	return 0;
 }
@@ -246,6 +264,7 @@ INLINE int crypt_ends(u64 skb, u64 keypair, bool good, bool encrypt, bool typed)
 	/* decrypt_packet notes the nonce in the packet, unless it gives up at once. */
 	if (typed)
 		identify_crypt(worker, skb, keypair, encrypt, !encrypt && !good, true);
+	order_crypt_ends(worker, worker->packet.slot, good, encrypt, now);
 	block = block_of(worker->packet.slot, cpu);
 	if (!block)
 		return 0;
@@ -258,6 +277,7 @@ INLINE int crypt_ends(u64 skb, u64 keypair, bool good, bool encrypt, bool typed)
 		cell->counter[S_FAILED]++;
 	}
 	count_service(cell, own, on_top);
+	count_on_top(&worker->on_packet, &block->cell[encrypt ? TX_ENCRYPT_PREEMPTED : RX_DECRYPT_PREEMPTED]);
 	if (!encrypt)
 		poll_wanted(worker->packet.slot, block, now);
 	if (is_sampled(worker->packet.nonce)) {
@@ -332,6 +352,7 @@ INLINE int on_switch(u64 next)
 	u64 now, pid;
 	u32 *place;
 
+	note_switched_in(next, cpu);
 	if (!state || (!state->running && !state->parked))
 		return 0;
 	now = now_ns();
@@ -348,6 +369,7 @@ INLINE int on_switch(u64 next)
 	if (!worker || worker->pid != pid || !worker->off_at)
 		return 0;
 	state->nested = worker->off_nested + (now - worker->off_at);
+	count_switched_out(worker, now - worker->off_at);
 	worker->off_at = 0;
 	state->running = *place + 1;
 	if (state->parked)

@@ -11,7 +11,7 @@ from wgprof.agent.main import read_plan, unpack_probes
 from wgprof.agent.plan import wanted_symbols
 
 sys.argv[0] = "/payload/agent.pyz"
-plan = read_plan(unpack_probes("/tmp"))
+plan = read_plan(unpack_probes("/tmp"), detail=True)
 facts = kernel.gather_facts(plan)
 btf = read_btf(plan["module"])
 
@@ -23,6 +23,7 @@ def offset(path: str) -> int | None:
         return None
 
 
+paths = [*plan["offsets"].values(), *plan["optional_offsets"].values()]
 functions = sorted(wanted_symbols(plan))
 print(
     json.dumps(
@@ -39,7 +40,7 @@ print(
                 module: {f: facts.arguments(module, f) for f in functions if facts.arguments(module, f) is not None}
                 for module in ("vmlinux", "wireguard")
             },
-            "offsets": {path: offset(path) for path in sorted(plan["offsets"].values())},
+            "offsets": {path: offset(path) for path in sorted(paths)},
             "tracepoints": sorted(facts.tracepoints),
             "module_fentry": facts.module_fentry,
             "kernel_fentry": facts.kernel_fentry,

@@ -112,6 +112,13 @@ class Situation:
             ]
         return self
 
+    def between(self, table: str, **row: Any) -> Situation:
+        """A row of a table of what goes on between the stages, which is measured then; without one it is empty."""
+        measured = self.manifest.setdefault("detail", {"on": [], "off": {}})["on"]
+        if table not in measured:
+            measured.append(table)
+        return self._add(table, {"cpu": 0, **row}) if row else self
+
     def table(self, name: str, records: list[Row]) -> Situation:
         """Rows that are not repeated."""
         self._fixed.setdefault(name, []).extend(records)

@@ -31,13 +31,17 @@ def define(name: str) -> str:
 
 
 def test_cell_kinds_have_the_order_of_the_header() -> None:
-    suffix = {"stage": "", "execution": "", "arrival": "_ARRIVAL", "depth": "_DEPTH", "softirq": ""}
-    names = [re.sub(r"[.-]", "_", kind.name).upper() + suffix[kind.group] for kind in layout.CELL_KINDS]
-    assert [*names, "KINDS"] == enum("cell_kind")
+    suffix = {"arrival": "_ARRIVAL", "depth": "_DEPTH", "poll": "_POLLS", "order": "_ORDER"}
+    suffix |= {"preemption": "_PREEMPTED", "wake": "_WAKE", "lock": "_LOCK"}
+    names = [re.sub(r"[.-]", "_", kind.name).upper() + suffix.get(kind.group, "") for kind in layout.CELL_KINDS]
+    assert [*names[: layout.KINDS], "KINDS"] == enum("cell_kind")
+    assert [*names[layout.KINDS :], "ALL_KINDS"] == enum("detail_kind")
+    assert "ENCRYPT_WORK_WAKE = KINDS" in HEADER, "the numbers go on"
 
 
 def test_counters_have_the_order_of_the_header() -> None:
     prefixes = {"stage": "S", "execution": "X", "arrival": "A", "depth": "D", "softirq": "I"}
+    prefixes |= {"poll": "P", "order": "O", "preemption": "N", "wake": "W", "lock": "L", "ipi": "C"}
     for kind in layout.CELL_KINDS:
         assert list(kind.counters) == counters(prefixes[kind.group]), kind.name
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support.frames import PACKET_BYTES, synthetic_frames, synthetic_recording
 from tests.support.ticks import ARRIVAL, DEPTH, STAGE, cell, decode, end, hello, tick
 from wgprof.agent.frames import Frame, Kind, read_frames
+from wgprof.agent.layout import CELL_KINDS
 from wgprof.errors import RecordingError
 from wgprof.recording import decode as decode_module
 from wgprof.recording import parquet
@@ -216,7 +217,7 @@ def test_without_an_end_the_manifest_says_so() -> None:
         [hello(), tick(1, 1000), tick(2, 1000)],
         [hello(), tick(1, -1)],
         [hello(), tick(1, 2**63)],
-        [hello(), tick(1, 1000, cell(2, 0, 20, [1]))],
+        [hello(), tick(1, 1000, cell(2, 0, len(CELL_KINDS), [1]))],
         [hello(), tick(1, 1000, cell(2, 60000, STAGE, [1]))],
         [hello(), tick(1, 1000, cell(2, 0, STAGE, [1]), cell(2, 0, STAGE, [2]))],
         [hello(), tick(1, 1000, cpu={"99999": [0] * 8})],

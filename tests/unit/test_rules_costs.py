@@ -28,6 +28,20 @@ def test_s5_does_not_take_events_for_cpu_time() -> None:
     assert found.evidence[1].value is not None and found.evidence[1].value > 0.6
 
 
+def test_s5_tells_polls_apart_where_the_probes_did() -> None:
+    situation = polls_for_nothing(300_000, 1.0)
+    situation.between("polls", server="rx.napi", object=FIRST_PEER, productive=2_500, head_not_ready=240_000,
+                      empty_queue=60_000, missed=150_000, missed_wasted=120_000, nested=30_250, nested_wasted=30_000,
+                      nested_wasted_ns=40_000_000)  # fmt: skip
+    told = {e.figure: e for e in outcome(situation, "S5").findings[0].evidence}
+    assert told["empty polls that met a head that was not decrypted"].value == pytest.approx(0.8)
+    assert told["polls asked for while their NAPI was being polled"].value == pytest.approx(150_000 / 302_500)
+    assert told["such polls that delivered nothing"].value == pytest.approx(120_000 / 302_500)
+    assert told["polls on top of a worker that encrypts or decrypts"].value == pytest.approx(0.1)
+    assert told["CPU time of those on top that delivered nothing"].value == pytest.approx(0.04)
+    assert len(outcome(polls_for_nothing(300_000, 1.0), "S5").findings[0].evidence) == 4, "an older recording"
+
+
 def with_stacks(path: str, samples: int) -> Situation:
     situation = receiver()
     common = {"t_ns": 1, "dt_ns": 1_000_000_000, "cpu": 0, "thread": "kworker"}
@@ -55,10 +69,34 @@ def test_s7_is_not_little_spinning_nor_another_lock(situation: Situation) -> Non
     assert outcome(situation, "S7").state == NOT_FOUND
 
 
-def test_s7_cannot_be_decided_without_stacks() -> None:
+def spinning(share: float) -> Situation:
+    """Two CPUs spin for the producers' lock of the decrypt ring, for so much of the time together."""
+    situation = receiver()
+    for cpu in (1, 2):
+        row = {"lock": "decrypt-ring.producer", "object": DEVICE, "waits": 5_000, "wait_ns": share / 2 * 1e9}
+        situation.between("contention", **{**row, "cpu": cpu})
+    return situation
+
+
+def test_s7_finds_spinning_that_was_measured() -> None:
+    found = outcome(spinning(0.3), "S7")
+    assert found.state == FOUND
+    (finding,) = found.findings
+    assert finding.severity.ce == pytest.approx(0.3)
+    assert finding.evidence[0].low == pytest.approx(0.3) and finding.evidence[0].n == 100_000
+    handoffs = next(e for e in finding.evidence if e.figure.endswith("waits a hand-off"))
+    assert handoffs.figure.startswith("decrypt-ring.producer of wg0") and handoffs.value == pytest.approx(0.5)
+
+
+def test_s7_believes_what_was_measured_more_than_stacks() -> None:
+    assert outcome(with_stacks(SPIN, 300).between("contention"), "S7").state == NOT_FOUND
+    assert outcome(spinning(0.1), "S7").state == NOT_FOUND
+
+
+def test_s7_cannot_be_decided_without_either() -> None:
     found = outcome(receiver(), "S7")
     assert found.state == NOT_DECIDABLE
-    assert "--stacks" in found.needs[0]
+    assert "--detail" in found.needs[0] and "--stacks" in found.needs[0]
 
 
 def woken(runs_a_packet: float, us: float = 20.0) -> Situation:
@@ -70,6 +108,16 @@ def test_s8_finds_a_wake_up_for_every_packet() -> None:
     found = outcome(woken(0.9), "S8")
     assert found.state == FOUND
     assert "decrypt.work" in found.findings[0].claim
+
+
+def test_s8_says_what_the_runs_took_where_that_was_measured() -> None:
+    situation = woken(0.9).between("ipis", reschedules=12_000, calls=3_000, sent_work=9_000)
+    situation.between("wakeups", server="decrypt.work", object=DEVICE, woken=10_000, runqueue_ns=50_000_000)
+    told = {e.figure: e.value for e in outcome(situation, "S8").findings[0].evidence}
+    assert told["threads woken for decrypt.work, a packet"] == pytest.approx(0.5)
+    assert told["time such a thread waited for its CPU, mean"] == pytest.approx(5_000)
+    assert told["interrupts between CPUs, a packet"] == pytest.approx(0.75)
+    assert not any("woken" in e.figure for e in outcome(woken(0.9), "S8").findings[0].evidence)
 
 
 @pytest.mark.parametrize("situation", [woken(0.1, us=300.0), woken(0.9, us=1.0)])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.situation import DEVICE, FIRST_PEER, Situation, receiver
+from tests.support.situation import DEVICE, FIRST_PEER, INTERVAL_NS, START_NS, Row, Situation, receiver
 from tests.unit.test_rules_serving import diagnosed, outcome
+from wgprof.agent.layout import DURATION_SHIFT, bucket_of
 from wgprof.rules.finding import EXPLAINED, FOUND, NOT_DECIDABLE, NOT_FOUND
 
 
@@ -47,6 +48,67 @@ def test_s6_cannot_be_ruled_out_where_holders_were_not_sampled() -> None:
 def test_s6_cannot_be_decided_without_journeys() -> None:
     situation = receiver()
     situation.forget("journeys")
+    assert outcome(situation, "S6").needs == ("journeys",)
+
+
+def standing(
+    us: float = 500.0, in_vain: float = 2_000, delay_us: float = 10.0, ready: float | None = None, episodes: int = 100
+) -> Situation:
+    """No journeys; a NAPI stands `us` before a head, so often a second; `ready` of that is after it was ready."""
+    situation = receiver().forget("journeys")
+    situation.runs("rx.napi", in_vain, 0, 1.0, cpu=1, empty=in_vain, delay_us=delay_us)
+    mine: Row = {"server": "rx.napi", "object": FIRST_PEER}
+    # What the runs of the four CPUs come to in an interval.
+    situation.between("polls", **mine, productive=2_496, head_not_ready=in_vain)
+    blocked: Row = {"episodes": episodes, "blocked_ns": episodes * us * 1000}
+    timed: Row = {}
+    if ready is not None:
+        timed = {"timed": episodes, "timed_ns": blocked["blocked_ns"], "ready_ns": ready * blocked["blocked_ns"]}
+    situation.between("heads", **mine, **blocked, **timed)
+    bucket = bucket_of(int(us * 1000) >> DURATION_SHIFT)
+    when: Row = {"t_ns": START_NS, "dt_ns": INTERVAL_NS, "cpu": 0, "object": FIRST_PEER}
+    return situation.table(
+        "histograms", [{**when, "metric": "rx.napi.blocked", "bucket": bucket, "count": 10 * episodes}]
+    )
+
+
+def test_s6_is_decided_by_the_heads_of_all_packets_where_journeys_are_missing() -> None:
+    found = outcome(standing(), "S6")
+    assert found.state == FOUND
+    (finding,) = found.findings
+    assert (finding.object, finding.cpu, finding.tainted_by) == (FIRST_PEER, None, ())
+    held = next(e for e in finding.evidence if e.figure.endswith("such a head still takes at a random moment"))
+    # 250 us is left of 500 us on average, less the 10 us that polls are late.
+    assert held.value == pytest.approx(245_000, rel=0.07) and held.n == 1_000
+    stood = next(e for e in finding.evidence if "stood before" in e.figure)
+    assert stood.value == pytest.approx(0.05) and stood.low == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("situation", [standing(us=60.0), standing(ready=0.9), standing(us=5_000.0, episodes=2)])
+def test_s6_is_ruled_out_by_heads_that_stand_shortly_are_ready_or_rare(situation: Situation) -> None:
+    assert outcome(situation, "S6").state == NOT_FOUND
+
+
+@pytest.mark.parametrize("situation", [standing(), standing(in_vain=400)])
+def test_s6_by_heads_is_not_a_machine_whose_cpus_are_all_busy(situation: Situation) -> None:
+    for cpu in range(4):
+        situation.cpu(cpu, system=0.97)
+    assert outcome(situation, "S6").state == NOT_FOUND
+
+
+def test_s6_is_ruled_out_by_heads_where_holders_were_not_sampled() -> None:
+    hidden = receiver().forget("journeys").journeys(400, gap_us=1_000, deliver_wait_us=900.0)
+    assert outcome(hidden.between("heads").between("polls"), "S6").state == NOT_FOUND
+
+
+def few_and_long() -> Situation:
+    """Twenty episodes that take a tenth of the time."""
+    return standing(us=50_000.0, episodes=2)
+
+
+@pytest.mark.parametrize("situation", [standing(in_vain=400), standing(delay_us=1_000.0), few_and_long()])
+def test_s6_is_not_ruled_out_by_few_polls_in_vain_late_ones_or_few_episodes(situation: Situation) -> None:
+    """One late poll may be for many packets that were held; how late it was after the head was ready is not known."""
     assert outcome(situation, "S6").needs == ("journeys",)
 
 

@@ -87,6 +87,55 @@ def test_hostile_strings_do_nothing_on_a_terminal(recording: InMemory, text: str
         assert "[bold" in shown
 
 
+def with_mechanics(recording: InMemory) -> InMemory:
+    """The recording with something in every table of what goes on between the stages."""
+    when = {"t_ns": int(recording.table("intervals")["t_ns"].iloc[10]), "dt_ns": 10**8, "cpu": 1, "object": 2}
+    poll: dict[str, object] = {"server": "rx.napi", "productive": 3, "head_not_ready": 1, "missed": 2, "nested": 1}
+    tables: dict[str, dict[str, object]] = {
+        "polls": poll,
+        "heads": {"server": "rx.napi", "episodes": 2, "blocked_ns": 5_000, "timed": 2, "timed_ns": 5_000},
+        "moves": {"server": "rx.napi", "moves": 1, "stay_ns": 10**6},
+        "preemptions": {"stage": "rx.decrypt", "calls": 1, "softirqs": 1, "softirq_ns": 900},
+        "wakeups": {"server": "decrypt.work", "woken": 1, "runqueue_ns": 100},
+        "contention": {"lock": "decrypt-ring.producer", "waits": 7, "wait_ns": 700, "object": 1},
+        "ipis": {"reschedules": 5},
+    }
+    for name, row in tables.items():
+        recording = recording.with_table(name, [{**when, **row}])
+    off = {"ipis": "ipi sent: no tracepoint \x1b[31mipi_send_cpu"}
+    manifest = {"detail": {"on": ["polls", "heads", "moves", "preemptions", "wakeups", "contention"], "off": off}}
+    return replace(recording, manifest={**recording.manifest, **manifest})
+
+
+def test_what_goes_on_between_the_stages_has_a_sheet_each_and_a_key_each(recording: InMemory) -> None:
+    made = with_mechanics(recording)
+    text = printed(made)
+    titles = [
+        "Polls:",
+        "Heads:",
+        "Places:",
+        "Preemption:",
+        "Wake-ups:",
+        "Interrupts between",
+        "Contention:",
+        "Not measured",
+    ]
+    places = [text.index(title) for title in titles]
+    assert places == sorted(places)
+    assert "no tracepoint \N{REPLACEMENT CHARACTER}[31mipi_send_cpu" in text
+    analysis = analyse(made)
+    document = as_document(analysis, diagnose(analysis, made), made.manifest)
+    for key in ("polls", "heads", "moves", "preemptions", "wakeups", "contention", "ipis"):
+        assert document[key], key
+    assert document["polls"][0]["executions"] == 4 and document["contention"][0]["waits"] == 7
+    assert [check["verdict"] for check in document["checks"] if check["name"] == "polls by class"] == ["fail", "fail"]
+
+
+def test_of_an_older_recording_only_what_it_has_is_shown(recording: InMemory) -> None:
+    text = printed(recording)
+    assert "Wake-ups:" in text and "Polls:" not in text and "Contention:" not in text and "Not measured" not in text
+
+
 def with_perf(recording: InMemory) -> InMemory:
     """The recording with a window of perf behind it."""
     tables = SampledTables()

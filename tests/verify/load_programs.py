@@ -1,6 +1,7 @@
 """Compiles the programs for a captured kernel and loads what can be loaded; prints the outcome as JSON.
 
-Runs under the system's Python, for bcc: load_programs.py ROOT KERNEL [--kprobes] [--cast] [--slots=N] [--cpus=N]
+Runs under the system's Python, for bcc:
+load_programs.py ROOT KERNEL [--kprobes] [--cast] [--detail] [--slots=N] [--cpus=N]
 """
 
 import json
@@ -21,8 +22,9 @@ values = dict(option.lstrip("-").partition("=")[::2] for option in options)
 changes = {"module_fentry": False, "kernel_fentry": False} if "kprobes" in values else {}
 probes = os.path.join(root, "probes")
 with open(os.path.join(probes, "plan.json")) as stream:
-    resolved = resolve(load_plan(stream.read()), captured_facts(kernel, **changes))
-assert not resolved.missing, resolved.missing
+    resolved = resolve(load_plan(stream.read(), "detail" in values), captured_facts(kernel, **changes))
+# What a kernel cannot have of --detail is no fault of the programs.
+assert not resolved.missing or "detail" in values, resolved.missing
 cast = None
 if "cast" in values:
     with open("/sys/kernel/btf/vmlinux", "rb") as stream:

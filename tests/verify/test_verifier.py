@@ -52,14 +52,23 @@ def test_kprobe_programs_of_the_inline_variant_pass_the_verifier(kernel: str) ->
     assert not {name: row["error"] for name, row in programs.items() if row["error"]}
 
 
-def test_programs_that_read_by_casts_pass_as_well() -> None:
-    programs = verify("6.12", "--kprobes", "--cast")
+@pytest.mark.parametrize("options", [(), ("--detail",)])
+def test_programs_that_read_by_casts_pass_as_well(options: tuple[str, ...]) -> None:
+    programs = verify("6.12", "--kprobes", "--cast", *options)
     assert not {name: row["error"] for name, row in programs.items() if row["error"]}
 
 
+@pytest.mark.parametrize(("kernel", "points"), [("6.1", 33), ("6.12", 35), ("7.2", 35), ("6.12-inline", 43)])
+def test_kprobe_programs_of_detail_pass_the_verifier(kernel: str, points: int) -> None:
+    programs = verify(kernel, "--kprobes", "--detail")
+    assert len(programs) == points
+    assert not {name: row["error"] for name, row in programs.items() if row["error"]}
+
+
+@pytest.mark.parametrize("options", [(), ("--detail",)])
 @pytest.mark.parametrize("kernel", ("6.12", "7.2", "6.12-inline"))
-def test_fentry_programs_compile(kernel: str) -> None:
-    programs = verify(kernel)
+def test_fentry_programs_compile(kernel: str, options: tuple[str, ...]) -> None:
+    programs = verify(kernel, *options)
     assert {"fentry", "fexit", "tracepoint", "perf"} <= {row["kind"] for row in programs.values()}
 
 

@@ -35,9 +35,9 @@ EVENT_FIELDS = ("end_ns", "nonce", "key_index", "service_ns", "cpu", "slot", "po
 class CellKind(NamedTuple):
     number: int
     name: str
-    group: str  # "stage", "execution", "arrival", "depth", "softirq"
+    group: str  # "stage", "execution", "arrival", "depth", "softirq"; below, "poll" to "ipi"
     counters: Tuple[str, ...]  # names of the first counters; the rest are unused
-    histogram: str  # what the histogram holds: "service_ns", "delay_ns", "depth" or ""
+    histogram: str  # what the histogram holds: "service_ns", "delay_ns", "depth" ..; "": nothing
 
 
 _STAGE = ("packets", "bytes", "service_ns", "nested_ns", "failed", "calls")
@@ -45,6 +45,21 @@ _EXECUTION = ("executions", "packets", "busy_ns", "empty", "empty_ns", "wakeups"
 _ARRIVAL = ("handoffs", "packets", "refused", "refused_packets", "depth_sum", "depth_max", "outside")
 _DEPTH = ("samples", "depth_sum", "depth_max", "occupied")
 _SOFTIRQ = ("net_rx_runs", "net_rx_ns", "net_tx_runs", "net_tx_ns", "other_runs", "other_ns")
+_POLL = (
+    "productive",
+    "missed",
+    "missed_wasted",
+    "nested",
+    "empty_queue",
+    "head_not_ready",
+    "nested_wasted",
+    "nested_wasted_ns",
+)
+_ORDER = ("episodes", "blocked_ns", "timed", "timed_ns", "moves", "ready_ns", "stay_ns")
+_PREEMPTION = ("calls", "softirq_ns", "net_rx", "net_rx_ns", "softirqs", "switches", "switched_ns")
+_WAKE = ("woken", "runqueue_ns")
+_LOCK = ("waits", "wait_ns")
+_IPI = ("reschedules", "calls", "sent_stage", "sent_receive", "sent_work", "sent_poll", "sent_elsewhere")
 
 _KINDS = (
     ("tx.stage", "stage", _STAGE, "service_ns"),
@@ -67,9 +82,31 @@ _KINDS = (
     ("rx-queue", "depth", _DEPTH, "depth"),
     ("tx.staged", "depth", _DEPTH, "depth"),
     ("softirq", "softirq", _SOFTIRQ, ""),
+    ("tx.work", "poll", _POLL, "packets"),
+    ("rx.napi", "poll", _POLL, "packets"),
+    ("tx.work", "order", _ORDER, "blocked_ns"),
+    ("rx.napi", "order", _ORDER, "blocked_ns"),
+    ("tx.encrypt", "preemption", _PREEMPTION, "on_top_ns"),
+    ("rx.decrypt", "preemption", _PREEMPTION, "on_top_ns"),
+    ("encrypt.work", "preemption", _PREEMPTION, "on_top_ns"),
+    ("decrypt.work", "preemption", _PREEMPTION, "on_top_ns"),
 )
-CELL_KINDS: Tuple[CellKind, ...] = tuple(CellKind(i, *row) for i, row in enumerate(_KINDS))
-KINDS = len(CELL_KINDS)
+#: Counted with --detail alone, in blocks of their own; the numbers go on.
+_DETAIL_KINDS = (
+    ("encrypt.work", "wake", _WAKE, "runqueue_ns"),
+    ("decrypt.work", "wake", _WAKE, "runqueue_ns"),
+    ("tx.work", "wake", _WAKE, "runqueue_ns"),
+    ("rx.napi", "wake", _WAKE, "runqueue_ns"),
+    ("encrypt-ring.producer", "lock", _LOCK, "wait_ns"),
+    ("encrypt-ring.consumer", "lock", _LOCK, "wait_ns"),
+    ("decrypt-ring.producer", "lock", _LOCK, "wait_ns"),
+    ("decrypt-ring.consumer", "lock", _LOCK, "wait_ns"),
+    ("ipis", "ipi", _IPI, ""),
+)
+CELL_KINDS: Tuple[CellKind, ...] = tuple(CellKind(i, *row) for i, row in enumerate(_KINDS + _DETAIL_KINDS))
+#: Those in a block, and in one of --detail.
+KINDS = len(_KINDS)
+DETAIL_KINDS = len(_DETAIL_KINDS)
 
 #: Counters that hold a maximum since the start, not a sum.  Differences make no sense for them.
 MAXIMA = frozenset({"depth_max"})

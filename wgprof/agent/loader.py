@@ -24,7 +24,7 @@ from wgprof.agent.tracing import TracingError, attach_tracing, btf_descriptor, l
 RING_PAGES = 2048
 RING_BYTES = RING_PAGES * 4096
 #: The blocks of all slots may take this much kernel memory.
-BLOCKS_BUDGET = 48 << 20
+BLOCKS_BUDGET = 64 << 20
 MAX_SLOTS = 256
 MIN_SLOTS = 16
 #: Rounds of "attach, drop what was refused, compile again".

@@ -16,9 +16,9 @@ from typing import Any, Dict, List, NoReturn, Optional
 from wgprof.agent import kernel, netns
 from wgprof.agent.btf import BtfError
 from wgprof.agent.frames import Kind
-from wgprof.agent.maps import BLOCK_BYTES
+from wgprof.agent.maps import BLOCK_BYTES, DETAIL_BLOCK_BYTES
 from wgprof.agent.outer import Outer
-from wgprof.agent.plan import PlanError, load_plan
+from wgprof.agent.plan import PlanError, describe_detail, load_plan
 from wgprof.agent.recorder import Recorder, hello
 from wgprof.agent.stream import Stream
 
@@ -47,9 +47,9 @@ def unpack_probes(directory: str) -> str:
     return os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "probes")
 
 
-def read_plan(probes: str) -> Dict[str, Any]:
+def read_plan(probes: str, detail: bool = False) -> Dict[str, Any]:
     with open(os.path.join(probes, "plan.json"), encoding="utf-8") as file:
-        return load_plan(file.read())
+        return load_plan(file.read(), detail)
 
 
 def _bcc_remedy() -> str:
@@ -133,7 +133,8 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
         probes_directory = unpack_probes(directory)
         from wgprof.agent.loader import LoadError, Probes, choose_slots
 
-        plan = read_plan(probes_directory)
+        detail = bool(request.get("detail"))
+        plan = read_plan(probes_directory, detail)
         cpus = kernel.possible_cpus()
         wanted = [str(name) for name in request.get("interfaces", [])]
         try:
@@ -143,7 +144,8 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
                     "this kernel has no kprobes and cannot attach fentry to a module",
                     "Use a kernel with CONFIG_KPROBES=y, or with CONFIG_DEBUG_INFO_BTF_MODULES=y.",
                 )
-            probes = Probes(probes_directory, plan, facts, choose_slots(cpus, BLOCK_BYTES), cpus, wanted)
+            slots = choose_slots(cpus, BLOCK_BYTES + DETAIL_BLOCK_BYTES * detail)
+            probes = Probes(probes_directory, plan, facts, slots, cpus, wanted)
         except (OSError, BtfError, PlanError) as error:
             raise Refusal(f"the kernel's type information cannot be used: {error}", "Run wgprof doctor.") from error
         except LoadError as error:
@@ -152,7 +154,8 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
         if not probes.attached:
             raise Refusal("no probe could be attached", "Run wgprof doctor: it says what this kernel lacks.")
         outer = Outer(interfaces)
-        Recorder(request, stream, probes, 0).run(interfaces, hello(probes, bcc, interfaces, outer), outer)
+        said = {**hello(probes, bcc, interfaces, outer), "detail": describe_detail(plan, probes.missing)}
+        Recorder(request, stream, probes, 0).run(interfaces, said, outer)
     finally:
         probes.close()
     return 0

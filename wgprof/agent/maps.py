@@ -6,13 +6,14 @@ import base64
 import ipaddress
 import mmap
 import struct
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from wgprof.agent.frames import Payload
-from wgprof.agent.layout import CELL, CELL_PREFIX, COUNTERS, EVENT_STRIDE, KINDS, SLOT_NONE
+from wgprof.agent.layout import CELL, CELL_PREFIX, COUNTERS, DETAIL_KINDS, EVENT_STRIDE, KINDS, SLOT_NONE
 
 PAGE = mmap.PAGESIZE
 BLOCK_BYTES = CELL.size * KINDS
+DETAIL_BLOCK_BYTES = CELL.size * DETAIL_KINDS
 _CELL_QUADS = CELL.size // 8
 
 #: struct object of probes/layout.h
@@ -35,8 +36,9 @@ LOSSES: Tuple[Tuple[str, str], ...] = (
 LOSS_KEYS = tuple(f"{cause} {where}" for cause, where in LOSSES)
 
 STAGES = 6
-#: Counters one of which every event of every cell kind raises: packets, executions, hand-offs, samples or NET_RX
-#: runs; failures or runs of other softirqs; calls or wake-ups.  NET_TX softirqs wait for the next other one.
+#: Counters one of which every event of every cell kind raises: packets, executions, hand-offs, samples, NET_RX runs,
+#: what was found, episodes; failures, runs of other softirqs, moves; calls or wake-ups.  NET_TX softirqs wait for the
+#: next other one.
 _TELLTALES = (0, 4, 5)
 
 #: A record is flagged in the top byte of its first word: 0x80 while it is being written
@@ -131,18 +133,23 @@ class Blocks:
     nor copy.
     """
 
+    #: Numbers of the cells in a block.
+    _kinds = range(KINDS)
+    _telltales: Sequence[int] = _TELLTALES
+
     def __init__(self, fd: int, slots: int, cpus: int, online: List[int]) -> None:
-        self._map = _map(fd, BLOCK_BYTES * slots * cpus)
+        self._map = _map(fd, CELL.size * len(self._kinds) * slots * cpus)
         self._bytes = memoryview(self._map)
         self._quads = self._bytes.cast("Q")
-        self._slot_quads = cpus * KINDS * _CELL_QUADS
-        self._span = (max(online) + 1) * KINDS * _CELL_QUADS
+        self._block_quads = len(self._kinds) * _CELL_QUADS
+        self._slot_quads = cpus * self._block_quads
+        self._span = (max(online) + 1) * self._block_quads
         self._online = online
         #: The stages' packets, of each slot and stage on every CPU.
         self._packets: List[memoryview] = []
         #: Of each slot: where its telltales are, and what they said last.
         self._told: Dict[int, Tuple[List[memoryview], List[bytes]]] = {}
-        #: Of each slot and CPU: the kinds in which nothing was ever counted, and what to give out.
+        #: Of each slot and CPU: the cells in which nothing was ever counted, and what to give out.
         self._used: Dict[Tuple[int, int], Tuple[List[int], List[Payload]]] = {}
 
     def changed(self, slots: List[int]) -> List[Payload]:
@@ -156,33 +163,40 @@ class Blocks:
                 continue
             self._told[slot] = views, told
             for cpu in self._online:
-                start = cpu * KINDS * 8
-                end = start + KINDS * 8
+                start = cpu * len(self._kinds) * 8
+                end = start + len(self._kinds) * 8
                 if any(now[start:end] != then[start:end] for now, then in zip(told, before)):
                     parts += self._pieces(slot, cpu)
         return parts
 
     def _meet(self, slot: int) -> Tuple[List[memoryview], List[bytes]]:
         start = slot * self._slot_quads
-        views = [self._quads[start + counter : start + self._span : _CELL_QUADS] for counter in _TELLTALES]
-        self._packets += [views[0][stage::KINDS] for stage in range(STAGES)]
+        views = [self._quads[start + counter : start + self._span : _CELL_QUADS] for counter in self._telltales]
+        self._packets += [views[0][stage :: len(self._kinds)] for stage in range(STAGES)]
         self._told[slot] = views, [bytes(8 * len(view)) for view in views]
         return self._told[slot]
 
     def _pieces(self, slot: int, cpu: int) -> List[Payload]:
         """The cells of a block in which something was ever counted, each behind its prefix."""
-        unused, pieces = self._used.setdefault((slot, cpu), (list(range(KINDS)), []))
-        first = slot * self._slot_quads + cpu * KINDS * _CELL_QUADS
-        for kind in tuple(unused):
-            at = first + kind * _CELL_QUADS
+        unused, pieces = self._used.setdefault((slot, cpu), (list(range(len(self._kinds))), []))
+        first = slot * self._slot_quads + cpu * self._block_quads
+        for index in tuple(unused):
+            at = first + index * _CELL_QUADS
             if any(self._quads[at : at + COUNTERS]):
-                unused.remove(kind)
-                pieces += [CELL_PREFIX.pack(slot, cpu, kind, 0), self._bytes[at * 8 : at * 8 + CELL.size]]
+                unused.remove(index)
+                pieces += [CELL_PREFIX.pack(slot, cpu, self._kinds[index], 0), self._bytes[at * 8 : at * 8 + CELL.size]]
         return pieces
 
     def packets(self) -> int:
         """Packets all stages have counted so far: what sampling every packet would cost in events."""
         return sum(map(sum, self._packets))
+
+
+class DetailBlocks(Blocks):
+    """The cells of --detail, in a map that does not exist otherwise."""
+
+    _kinds = range(KINDS, KINDS + DETAIL_KINDS)
+    _telltales = range(COUNTERS)
 
 
 class States:

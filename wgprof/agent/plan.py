@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
 from wgprof.agent.btf import BtfError
 
@@ -73,10 +73,28 @@ class PlanError(Exception):
     """Nothing can be measured on this kernel; the message says why."""
 
 
-def load_plan(text: str) -> Dict[str, Any]:
+def load_plan(text: str, detail: bool = False) -> Dict[str, Any]:
+    """The plan, with what is for --detail alone only if that is wanted."""
     plan = json.loads(text)
     assert isinstance(plan, dict)
+    plan["detail"] = detail
+    if not detail:
+        plan["points"] = [point for point in plan["points"] if not point.get("detail")]
     return plan
+
+
+def describe_detail(plan: Dict[str, Any], missing: Iterable[Missing]) -> Dict[str, Any]:
+    """Which of the plan's further tables are measured, and why the others are not, or not in full."""
+    planned = {point["point"] for point in plan["points"]}
+    lacking = {item.point: item.error for item in missing}
+    off = {}
+    for table, points in plan["tables"].items():
+        gone = [point for point in points if point in lacking]
+        if not planned.issuperset(points):
+            off[table] = "not asked for (--detail)"
+        elif gone:
+            off[table] = "; ".join(f"{point}: {lacking[point]}" for point in gone)
+    return {"on": [table for table in plan["tables"] if table not in off], "off": off}
 
 
 def parse_kallsyms(lines: "Any", wanted: Set[str]) -> Dict[str, Tuple[Tuple[int, str], ...]]:
@@ -127,6 +145,11 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
             error = "the addresses of WireGuard's functions are hidden (kernel.kptr_restrict)"
             resolved.missing.append(Missing(entry["point"], error, affects))
             continue
+        lacking = _lacking(plan, entry, facts)
+        if lacking:
+            error = "this kernel's type information lacks " + ", ".join(lacking)
+            resolved.missing.append(Missing(entry["point"], error, affects))
+            continue
         reasons: List[str] = []
         attachment = None
         for function in entry["functions"]:
@@ -149,11 +172,26 @@ def resolve(plan: Dict[str, Any], facts: Facts, refused: FrozenSet[Tuple[str, st
 
 
 def _exists(plan: Dict[str, Any], entry: Dict[str, Any], facts: Facts) -> bool:
-    """False for a point of another variant of the module than the one that is loaded: that has functions of its own."""
+    """False for a point of another variant of the module than the one that is loaded: that has functions of its own.
+    False as well for one that a kernel may do without, and this one does."""
+    if entry.get("optional") and not any(facts.symbols.get(name) for name in entry["functions"]):
+        return False
     variant = entry.get("only_in")
     names = (name for other in plan["points"] if other.get("only_in") == variant for name in other["functions"])
     places = (place for name in names for place in facts.symbols.get(name, ()))
     return variant is None or any(module == plan["module"] for _, module in places)
+
+
+def _lacking(plan: Dict[str, Any], entry: Dict[str, Any], facts: Facts) -> List[str]:
+    """The members of structures that the point needs and this kernel does not have."""
+    return [plan["optional_offsets"][name] for name in entry.get("needs", ()) if _optional(plan, name, facts) is None]
+
+
+def _optional(plan: Dict[str, Any], name: str, facts: Facts) -> Optional[int]:
+    try:
+        return facts.offset(plan["optional_offsets"][name])
+    except BtfError:
+        return None
 
 
 def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
@@ -166,6 +204,9 @@ def _defines(plan: Dict[str, Any], facts: Facts) -> Dict[str, int]:
             missing.append(path)
     if missing:
         raise PlanError("this kernel's type information lacks " + ", ".join(missing))
+    # What needs one that is missing is compiled with 0 and not attached.
+    defines.update({name: _optional(plan, name, facts) or 0 for name in plan["optional_offsets"]})
+    defines["DETAIL"] = int(plan["detail"])
     for name, symbol in plan["addresses"].items():
         places = facts.symbols.get(symbol, ())
         # Hidden addresses read as 0; what compares with them is then not attached.
@@ -204,6 +245,7 @@ def _candidate(
     if kind == "tracepoint":
         if function not in facts.tracepoints:
             return None, f"no tracepoint {function}"
+        handler = entry.get("handler_tracepoint", handler)
         macro = ("TRACEPOINT", "TRACEPOINT_TWO")[len(entry["argument_index"]) - 1]
         return made(function, program, f"{macro}({', '.join([program, handler, *map(str, entry['argument_index'])])})")
     if kind in ("fentry", "fexit"):

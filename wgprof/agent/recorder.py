@@ -16,7 +16,7 @@ from wgprof.agent import kernel, maps, netns
 from wgprof.agent.accounts import Accounts
 from wgprof.agent.drain import Drain
 from wgprof.agent.frames import PROTOCOL_VERSION, Kind
-from wgprof.agent.layout import BUCKETS, CELL_KINDS, COUNTERS, EVENT_STRIDE, KINDS
+from wgprof.agent.layout import BUCKETS, CELL_KINDS, COUNTERS, EVENT_STRIDE
 from wgprof.agent.loader import RING_BYTES, Probes
 from wgprof.agent.outer import Outer
 from wgprof.agent.perf import Control, PerfWindow
@@ -50,10 +50,15 @@ class Recorder:
         self._control_fd = control_fd
         self._cpus = kernel.possible_cpus()
         self._slots = probes.slots
+        self._is_detailed = bool(request.get("detail"))
         self._check_layout()
         self._control = probes.control
         self._objects = maps.Objects(probes.map_fd("objects"), self._slots)
         self._blocks = maps.Blocks(probes.map_fd("blocks"), self._slots, self._cpus, kernel.online_cpus())
+        self._detail: Optional[maps.DetailBlocks] = None
+        if self._is_detailed:
+            fd = probes.map_fd("detail_blocks")
+            self._detail = maps.DetailBlocks(fd, self._slots, self._cpus, kernel.online_cpus())
         self._states = maps.States(probes.map_fd("states"), probes.value_size("states"), self._cpus)
         self._drain = Drain(maps.Ring(probes.map_fd("events"), RING_BYTES), stream)
         self._sampler = Sampler(int(request.get("sample", 0)))
@@ -70,6 +75,8 @@ class Recorder:
 
     def _check_layout(self) -> None:
         sizes = {"blocks": maps.BLOCK_BYTES, "objects": maps.OBJECT.size * self._slots, "control": maps.CONTROL.size}
+        if self._is_detailed:
+            sizes["detail_blocks"] = maps.DETAIL_BLOCK_BYTES
         for name, expected in sizes.items():
             found = self._probes.value_size(name)
             if found != expected:
@@ -145,6 +152,8 @@ class Recorder:
                 where = _label(str(item["name"]), str(item["netns_name"]))
                 self._stream.log("warning", "peer", f"a peer of {where} was removed")
         cells = self._blocks.changed(self._objects.slots)
+        if self._detail is not None:
+            cells += self._detail.changed(self._objects.slots)
         interfaces = self._counters.read()
         self._note_vanished(interfaces)
         head = _HEAD % (
@@ -276,7 +285,7 @@ def describe_layout() -> Dict[str, Any]:
         "counters": COUNTERS,
         "buckets": BUCKETS,
         "event_stride": EVENT_STRIDE,
-        "cell_kinds": [CELL_KINDS[i].name for i in range(KINDS)],
+        "cell_kinds": [kind.name for kind in CELL_KINDS],
     }
 
 

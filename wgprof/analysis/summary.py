@@ -14,6 +14,7 @@ from wgprof.analysis.histogram import HistogramSums
 from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
 from wgprof.analysis.laws import Laws, laws_of
 from wgprof.analysis.ledger import Ledger, ledger_of
+from wgprof.analysis.mechanics import METRICS, Mechanics, mechanics_of
 from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.outer import OuterPath, outer_path
 from wgprof.analysis.queues import Queue, queue_rows
@@ -32,6 +33,7 @@ _CPUS_MATTER = 0.7
 _METRICS = (
     *(f"{stage}.service" for direction in DIRECTIONS for stage in STAGES[direction]),
     *(f"{queue}.depth" for queue in LIMITS),
+    *METRICS,
 )
 DIRECTION_NAMES = {"tx": "transmit", "rx": "receive"}
 
@@ -89,6 +91,7 @@ class Analysis:
     laws: Laws = field(default_factory=Laws)
     held: list[Held] = field(default_factory=list)
     crypt_waits: list[CryptWait] = field(default_factory=list)
+    mechanics: Mechanics = field(default_factory=Mechanics)  # what goes on between the stages
 
     @property
     def failed(self) -> list[Check]:
@@ -131,8 +134,8 @@ def analyse(recording: Tables) -> Analysis:
     laws = laws_of(stages, executions, cpus, servers, cores, names, spans)
     held, by_cpu = held_rows(journeys, spans, window), crypt_waits(journeys, window)
     parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    outer = outer_path(recording, window)
-    return Analysis(*parts, variant, ledger, sampled, ends, outer, spans, laws, held, by_cpu)
+    outer, mechanics = outer_path(recording, window), mechanics_of(recording, histograms, window)
+    return Analysis(*parts, variant, ledger, sampled, ends, outer, spans, laws, held, by_cpu, mechanics)
 
 
 def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> Headline:

@@ -68,6 +68,7 @@ def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     metavar="SECONDS",
     help="After the recording, have perf sample stacks and counters for so long.",
 )
+@click.option("--detail", is_flag=True, help="Also what costs more: threads' waits for a CPU, IPIs, the rings' locks.")
 @click.option("--kernel", help="Lab: kernel to boot, 6.1, 6.12 or 7.2.")
 @click.option("--tunnels", type=int, help="Lab: number of tunnels.")
 @click.option("--cpus", type=int, help="Lab: number of CPUs of the machine.")
@@ -89,6 +90,7 @@ def command(
     sample: int,
     interval: int,
     stacks: float,
+    detail: bool,
     as_json: bool,
     **lab_options: object,
 ) -> int:
@@ -128,7 +130,12 @@ def command(
     out = output or default_name(chosen.name)
     check_output(out)
     request = RecordRequest(
-        duration_s=duration, interfaces=interfaces, interval_ms=interval, sample=sample, stacks_s=stacks
+        duration_s=duration,
+        interfaces=interfaces,
+        interval_ms=interval,
+        sample=sample,
+        stacks_s=stacks,
+        detail=detail,
     )
     session, finished = record_patiently(chosen, request, out, notes, notify)
     for message in session.messages:

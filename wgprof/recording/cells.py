@@ -59,7 +59,7 @@ def parse_cells(payload: bytes) -> Cells:
     cells = np.frombuffer(payload, CELL)
     if not len(cells):
         return cells
-    if int(cells["kind"].max()) >= layout.KINDS or int(cells["cpu"].max()) >= MAX_CPUS or cells["zero"].any():
+    if int(cells["kind"].max()) >= len(layout.CELL_KINDS) or int(cells["cpu"].max()) >= MAX_CPUS or cells["zero"].any():
         raise Damage("a tick has a cell of an unknown kind or CPU")
     keys, first = np.unique(_keys(cells), return_index=True)
     if len(keys) != len(cells):

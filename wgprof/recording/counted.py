@@ -12,15 +12,32 @@ from wgprof.recording.cells import Cells, CellStore, Ints, Steps
 from wgprof.recording.schema import BY_NAME
 from wgprof.recording.sink import Names, Sink
 
-#: Cell group -> table, and its text column.
+#: Table -> the group of cells it is made of, and its text column if it has one.  It takes those counters that it has.
 _TABLES = {
-    "stage": ("stages", "stage"),
-    "execution": ("executions", "server"),
-    "arrival": ("arrivals", "queue"),
-    "depth": ("depths", "queue"),
+    "stages": ("stage", "stage"),
+    "executions": ("execution", "server"),
+    "arrivals": ("arrival", "queue"),
+    "depths": ("depth", "queue"),
+    "polls": ("poll", "server"),
+    "heads": ("order", "server"),
+    "moves": ("order", "server"),
+    "preemptions": ("preemption", "stage"),
+    "wakeups": ("wake", "server"),
+    "contention": ("lock", "lock"),
+    "ipis": ("ipi", ""),
 }
-_METRIC = {"stage": "service", "execution": "delay", "arrival": "arrival_depth", "depth": "depth"}
-_BY_GROUP = {group: [kind for kind in CELL_KINDS if kind.group == group] for group in _TABLES}
+_METRIC = {
+    "stage": "service",
+    "execution": "delay",
+    "arrival": "arrival_depth",
+    "depth": "depth",
+    "poll": "packets",
+    "order": "blocked",
+    "preemption": "preemption",
+    "wake": "runqueue",
+    "lock": "wait",
+}
+_BY_GROUP = {group: [kind for kind in CELL_KINDS if kind.group == group] for group, _ in _TABLES.values()}
 _METRICS = [f"{kind.name}.{_METRIC[kind.group]}" for kind in CELL_KINDS if kind.group in _METRIC]
 _METRIC_NUMBER = np.array(
     [_METRICS.index(f"{k.name}.{_METRIC[k.group]}") if k.group in _METRIC else -1 for k in CELL_KINDS]
@@ -37,9 +54,9 @@ class CountedTables:
 
     def __init__(self, spill: Path | None) -> None:
         self.sinks: dict[str, Sink] = {}
-        for group, (name, column) in _TABLES.items():
-            names = Names([kind.name for kind in _BY_GROUP[group]])
-            self.sinks[name] = Sink(BY_NAME[name], {column: names}, spill)
+        for name, (group, column) in _TABLES.items():
+            names = {column: Names([kind.name for kind in _BY_GROUP[group]])} if column else {}
+            self.sinks[name] = Sink(BY_NAME[name], names, spill)
         self.sinks["histograms"] = Sink(BY_NAME["histograms"], {"metric": Names(_METRICS)}, spill)
         self.slots: dict[int, CellKind] = {}
         self.backwards: dict[str, int] = {}
@@ -54,10 +71,11 @@ class CountedTables:
         """Add an interval's rows.  Returns, for each CPU, what the softirq cell gained."""
         steps = self._store.update(cells)
         self._note(steps)
-        for group, (name, column) in _TABLES.items():
+        for name, (group, column) in _TABLES.items():
             add = self._add_depths if group == "depth" else self._add_rows
             for number, (kind, rows) in enumerate(_by_kind(steps, _BY_GROUP[group])):
-                add(self.sinks[name], {column: number, "t_ns": t_ns, "dt_ns": dt_ns}, kind, steps, rows)
+                fixed = {"t_ns": t_ns, "dt_ns": dt_ns} | ({column: number} if column else {})
+                add(self.sinks[name], fixed, kind, steps, rows)
         self._add_histograms(steps, t_ns, dt_ns)
         return self._softirqs(steps)
 
@@ -72,8 +90,14 @@ class CountedTables:
 
     @staticmethod
     def _add_rows(sink: Sink, fixed: dict[str, int], kind: CellKind, steps: Steps, rows: Ints) -> None:
-        columns = {name: steps.counters[rows, i] for i, name in enumerate(kind.counters)}
-        sink.add(len(rows), **fixed, cpu=steps.cpu[rows], object=steps.slot[rows], **columns)
+        wanted = {column.name for column in sink.table.columns}
+        taken = [i for i, name in enumerate(kind.counters) if name in wanted]
+        if len(taken) < len(kind.counters):
+            rows = rows[steps.counters[rows][:, taken].any(axis=1)]
+        columns = {kind.counters[i]: steps.counters[rows, i] for i in taken}
+        if "object" in wanted:
+            columns["object"] = steps.slot[rows]
+        sink.add(len(rows), **fixed, cpu=steps.cpu[rows], **columns)
 
     def _add_depths(self, sink: Sink, fixed: dict[str, int], kind: CellKind, steps: Steps, rows: Ints) -> None:
         """A depth belongs to a queue, whichever CPU looked: one row for all CPUs."""

@@ -29,7 +29,16 @@ from wgprof.recording.untrusted import Damage, integer, items, mapping, parse_ob
 _MAX_LOG = 100_000
 _MAX_LOSSES = 10_000
 _MAX_PROBES = 10_000
-_HELLO_TO_MANIFEST = ("machine", "wireguard", "interfaces", "outer", "outer_notes", "sysctls", "workqueues")
+_HELLO_TO_MANIFEST = (
+    "machine",
+    "wireguard",
+    "interfaces",
+    "outer",
+    "outer_notes",
+    "sysctls",
+    "workqueues",
+    "detail",
+)
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,8 @@ TABLES: tuple[Table, ...] = (
             Column(
                 "metric",
                 _TEXT,
-                "NAME.service, NAME.delay, NAME.arrival_depth or NAME.depth, NAME as in the other tables",
+                "NAME.service, NAME.delay, NAME.arrival_depth, NAME.depth, NAME.packets (of a run), NAME.blocked,"
+                " NAME.preemption (all on top of a call), NAME.runqueue or NAME.wait, NAME as in the other tables",
             ),
             Column(
                 "bucket",
@@ -186,6 +187,119 @@ TABLES: tuple[Table, ...] = (
                 high=191,
             ),
             Column("count", _I64, "events in it"),
+        ),
+    ),
+    Table(
+        "polls",
+        "runs of the two servers of a peer that keep order, by what they found; they add up to those in `executions`",
+        (
+            *_WHEN,
+            *_WHO,
+            Column("server", _TEXT, "tx.work or rx.napi"),
+            Column("productive", _I64, "runs that took packets off their queue"),
+            Column("empty_queue", _I64, "those that found it empty"),
+            Column("head_not_ready", _I64, "those that found a head which was not encrypted or decrypted yet"),
+            Column("missed", _I64, "polls for NAPI_STATE_MISSED: somebody had asked for one while it was polled"),
+            Column("missed_wasted", _I64, "of those, the ones that took nothing"),
+            Column("nested", _I64, "polls in a softirq on top of an encrypt or decrypt worker"),
+            Column("nested_wasted", _I64, "of those, the ones that took nothing"),
+            Column("nested_wasted_ns", _I64, "time in those"),
+        ),
+    ),
+    Table(
+        "heads",
+        "how long those servers stood before a head that was not ready, counted when that ended",
+        (
+            *_WHEN,
+            *_WHO,
+            Column("server", _TEXT, "tx.work or rx.napi"),
+            Column("episodes", _I64, "times it stopped at such a head and later took it"),
+            Column(
+                "blocked_ns",
+                _I64,
+                "from the end of the execution that stopped there to the beginning of the one that took it",
+            ),
+            Column("timed", _I64, "with --detail: episodes of which it is known when the head was ready"),
+            Column("timed_ns", _I64, "blocked_ns of those"),
+            Column("ready_ns", _I64, "part of timed_ns after the head was ready: the server was not running yet"),
+        ),
+    ),
+    Table(
+        "moves",
+        "how those servers moved between CPUs",
+        (
+            *_WHEN,
+            *_WHO,
+            Column("server", _TEXT, "tx.work or rx.napi"),
+            Column("moves", _I64, "executions on this CPU that follow one on another"),
+            Column("stay_ns", _I64, "how long it had run on those others, between the moves"),
+        ),
+    ),
+    Table(
+        "preemptions",
+        "what ran on top of the workers that encrypt and decrypt; of a stage, its time is nested_ns of `stages`",
+        (
+            *_WHEN,
+            *_WHO,
+            Column(
+                "stage",
+                _TEXT,
+                "tx.encrypt, rx.decrypt: of a worker's packet (object: peer); encrypt.work, decrypt.work: of the worker"
+                " between its packets (object: device)",
+            ),
+            Column("calls", _I64, "packets, or executions, on top of which something ran"),
+            Column("softirqs", _I64, "softirq handlers that ran on top"),
+            Column("softirq_ns", _I64, "their time"),
+            Column("net_rx", _I64, "of those, NET_RX: reception and polls, WireGuard's among them"),
+            Column("net_rx_ns", _I64, "their time"),
+            Column("switches", _I64, "times the worker was switched out in the middle"),
+            Column("switched_ns", _I64, "how long until the worker ran again"),
+        ),
+    ),
+    Table(
+        "wakeups",
+        "with --detail: threads that had to be woken before they did WireGuard's work",
+        (
+            *_WHEN,
+            *_WHO,
+            Column(
+                "server",
+                _TEXT,
+                "encrypt.work, decrypt.work (object: device), tx.work, rx.napi in a thread (object: peer)",
+            ),
+            Column("woken", _I64, "executions that were a thread's first after it was woken"),
+            Column("runqueue_ns", _I64, "time the thread was runnable and did not run, before those"),
+        ),
+    ),
+    Table(
+        "contention",
+        "with --detail: spinning on the locks of the rings, all but the shortest (locks that were free at once)",
+        (
+            *_WHEN,
+            *_WHO,
+            Column(
+                "lock",
+                _TEXT,
+                "encrypt-ring.producer, encrypt-ring.consumer, decrypt-ring.producer or decrypt-ring.consumer;"
+                " object: device",
+            ),
+            Column("waits", _I64, "times a CPU found it taken"),
+            Column("wait_ns", _I64, "time spinning"),
+        ),
+    ),
+    Table(
+        "ipis",
+        "with --detail: interrupts from CPU to CPU, all of the machine's",
+        (
+            *_WHEN,
+            Column("cpu", _I32, "CPU that got or sent them", high=MAX_CPUS - 1),
+            Column("reschedules", _I64, "got: run another task"),
+            Column("calls", _I64, "got: call a function, by which tasks are woken, too"),
+            Column("sent_stage", _I64, "sent in wg_xmit"),
+            Column("sent_receive", _I64, "sent in wg_packet_receive"),
+            Column("sent_work", _I64, "sent by a worker of WireGuard's"),
+            Column("sent_poll", _I64, "sent in a poll of WireGuard's"),
+            Column("sent_elsewhere", _I64, "sent by anything else"),
         ),
     ),
     Table(

@@ -42,6 +42,10 @@ def as_document(analysis: Analysis, diagnosis: Diagnosis, manifest: dict[str, An
         },
         "meanings": dict(MEANINGS),
         "ledger": _ledger(analysis),
+        **{
+            part: [plain(row) for row in getattr(analysis.mechanics, part)]
+            for part in ("polls", "heads", "moves", "preemptions", "wakeups", "contention", "ipis")
+        },
         "outer": plain(analysis.outer),
         "ends": plain(analysis.ends),
         "overhead": plain(analysis.overhead),

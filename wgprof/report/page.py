@@ -29,6 +29,7 @@ from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
 from wgprof.report import ends, findings, losses, outer, sheets
+from wgprof.report.mechanics import mechanics_sheets
 from wgprof.resources import resource_dir
 from wgprof.rules.diagnose import diagnose
 from wgprof.rules.finding import Diagnosis
@@ -102,6 +103,7 @@ def _sheets(recording: Tables, analysis: Analysis, diagnosis: Diagnosis) -> dict
         "servers": [sheets.servers_sheet(analysis)],
         "queues": [sheets.queues_sheet(analysis)],
         "cores": [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis)],
+        "mechanics": [sheet for sheet in mechanics_sheets(analysis) if sheet.rows],
         "ends": ends.ends_sheets(analysis.ends) if analysis.ends is not None else [],
         "quality": [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)],
         "log": [sheets.log_sheet(recording, ("info", "warning", "error"))],

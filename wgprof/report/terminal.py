@@ -18,6 +18,7 @@ from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.report import comparison as comparing
 from wgprof.report import ends, findings, losses, outer, sheets
+from wgprof.report.mechanics import mechanics_sheets
 from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
 from wgprof.rules.comparison import Comparison
@@ -29,8 +30,8 @@ _PIPE_WIDTH = 160
 
 
 def print_analysis(analysis: Analysis, diagnosis: Diagnosis, recording: Tables, console: Console | None = None) -> None:
-    """Print the verdict, then the evidence: findings, pipeline, servers, queues, CPUs, both ends; then what was ruled
-    out, the quality panel and the log."""
+    """Print the verdict, then the evidence: findings, pipeline, servers, queues, CPUs, what is between the stages, both
+    ends; then what was ruled out, the quality panel and the log."""
     console = _wide(console)
     for line in verdict(analysis, diagnosis):
         failed = line == analysis.variant.warning or (line.startswith("Quality") and bool(analysis.failed))
@@ -39,8 +40,8 @@ def print_analysis(analysis: Analysis, diagnosis: Diagnosis, recording: Tables, 
         console.print(Text(line, style="yellow"), soft_wrap=True)
     _print_findings(diagnosis, console)
     evidence = [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), sheets.queues_sheet(analysis)]
-    evidence += [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis), *sampled_sheets(analysis)]
-    _print_sheets(evidence, console)
+    evidence += [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis), *mechanics_sheets(analysis)]
+    _print_sheets([*evidence, *sampled_sheets(analysis)], console)
     if analysis.ends is not None:
         console.print()
         for line in ends.lines(analysis.ends):

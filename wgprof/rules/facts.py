@@ -9,11 +9,13 @@ import numpy as np
 
 from wgprof.analysis.estimate import Estimate
 from wgprof.analysis.laws import CPUS, Law, Laws
+from wgprof.analysis.order import Polls
 from wgprof.analysis.queues import Queue
 from wgprof.analysis.spans import Spans
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import STAGES, FloatArray
-from wgprof.rules.polling import Napi, Stall
+from wgprof.analysis.wakeups import Wakeups
+from wgprof.rules.polling import Head, Napi, Stall
 
 #: Below this share of one CPU WireGuard is idle: whatever it does cannot be a bottleneck.
 IDLE_CE = 0.01
@@ -84,6 +86,7 @@ class Facts:
     delivered: Mapping[int, int]  # CPU -> packets of rx.deliver
     naps: tuple[Napi, ...]
     stalls: tuple[Stall, ...]
+    heads: tuple[Head, ...] | None  # None: not measured
     works: Mapping[str, Work]
     send_by_cpu: Mapping[int, Mapping[int, float]]  # CPU -> peer -> CE that its transmit work occupied
     send_delay: Mapping[int, float]  # peer -> CE its transmit work waited for its CPU, queued and not running
@@ -92,6 +95,7 @@ class Facts:
     nodes: Mapping[int, int]  # CPU -> NUMA node
     wireguard_ce: float  # in all of WireGuard's stages and workers
     parts: Mapping[str, Estimate]  # crypto, rest (of WireGuard), outside: shares of all busy CPU time
+    spinning: Estimate | None  # CE for the locks of rings; None where that was not measured
     lacking: tuple[str, ...] = field(default=())
 
     @property
@@ -130,6 +134,17 @@ class Facts:
     def queue(self, name: str, number: int) -> Queue | None:
         """A queue of an object."""
         return next((q for q in self.analysis.queues if q.queue == name and q.object == number), None)
+
+    @property
+    def polls(self) -> Polls | None:
+        """What the polls of all NAPIs found; None where that was not measured."""
+        rows = self.analysis.mechanics.polls
+        return next((row for row in rows if row.server == "rx.napi" and row.object is None), None)
+
+    def woken(self, server: str) -> Wakeups | None:
+        """The threads that had to be woken for a kind of server; None where that was not measured."""
+        rows = self.analysis.mechanics.wakeups
+        return next((row for row in rows if row.server == server and row.woken is not None), None)
 
     def machine(self, direction: str) -> Law | None:
         """All CPUs together for the packets of a direction."""

@@ -44,6 +44,9 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
         {cpu: int(packets.sum()) for cpu, packets in packets_by_cpu(stages, STAGES["rx"][2], spans).items()},
         polling.naps(executions, stages, analysis.names, spans),
         polling.stalls(recording.table("depths"), executions, spans),
+        polling.heads(
+            within(recording.table("heads"), window), executions, stages, analysis.mechanics, analysis.names, spans
+        ),
         _works(executions, spans),
         _send_by_cpu(executions, stages, spans),
         _send_delay(executions, spans),
@@ -52,6 +55,7 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
         nodes,
         float(_measured(stages, executions, spans, tuple(TRACKS)).sum() / max(spans.seconds.sum() * 1e9, 1.0)),
         _parts(cpus, stages, executions, spans),
+        _spinning(analysis, recording, spans),
         tuple(_lacking(analysis, recording)),
     )
 
@@ -197,6 +201,12 @@ def _nodes(manifest: Mapping[str, Any]) -> dict[int, int]:
             if isinstance(cpu, int) and str(name).isdigit():
                 found[cpu] = int(str(name))
     return found
+
+
+def _spinning(analysis: Analysis, recording: Tables, spans: Spans) -> Estimate | None:
+    if "contention" not in analysis.mechanics.measured:
+        return None
+    return ratio(spans.total(recording.table("contention"), "wait_ns"), spans.seconds * 1e9)
 
 
 def _lacking(analysis: Analysis, recording: Tables) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from wgprof.analysis.estimate import Estimate, ratio
+from wgprof.analysis.mechanics import Mechanics
 from wgprof.analysis.names import Names
 from wgprof.analysis.spans import Spans
 from wgprof.analysis.tables import LIMITS, FloatArray, ints, only, total
@@ -44,6 +46,31 @@ class Napi:
     def packets_per_poll(self) -> float | None:
         """Packets a productive poll delivered."""
         return self.packets / self.productive if self.productive else None
+
+
+@dataclass(frozen=True)
+class Head:
+    """What one peer's NAPI stood before: packets at the head of its queue that were not decrypted.
+
+    Counted for all packets, where journeys are sampled.
+    """
+
+    object: int
+    label: str
+    stood: Estimate  # share of the time
+    episodes: int
+    mean_ns: float  # of an episode
+    residual_ns: float  # how much longer it stands there, at a random moment at which it does
+    not_ready: float  # part of the time it stood until the head was decrypted; the rest is until its poll
+    timed: bool  # whether that was measured (--detail); else the rest is as long as its polls are late on average
+    in_vain: int  # polls that delivered nothing there: a packet behind the head had asked for each
+    delivered: int  # packets
+    decrypt_ns: float  # length of a decryption, with what ran on top of it
+
+    @property
+    def held_ns(self) -> float:
+        """An estimate of how long a packet that is ready meanwhile is held: as if it were so at a random moment."""
+        return self.residual_ns * self.not_ready
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,50 @@ def naps(executions: pd.DataFrame, stages: pd.DataFrame, names: Names, spans: Sp
             )
         )
     return tuple(found)
+
+
+def heads(
+    found: pd.DataFrame,
+    executions: pd.DataFrame,
+    stages: pd.DataFrame,
+    mechanics: Mechanics,
+    names: Names,
+    spans: Spans,
+) -> tuple[Head, ...] | None:
+    """Every NAPI that ever stood before such a head; None where that was not measured."""
+    if not {"heads", "polls"} <= mechanics.measured:
+        return None
+    in_vain = {row.object: row.head_not_ready for row in mechanics.polls if row.server == "rx.napi"}
+    shares = {
+        peer: ratio(blocked_ns, spans.seconds * 1e9)
+        for peer, blocked_ns in spans.by(only(found, server="rx.napi"), "object", "blocked_ns").items()
+    }
+    rows = []
+    for row in mechanics.heads:
+        stood = shares.get(row.object) if row.object is not None else None
+        if row.server != "rx.napi" or row.object is None or stood is None or not row.residual_ns or not row.mean_ns:
+            continue
+        polls, decrypted = only(executions, server="rx.napi", object=row.object), only(stages, object=row.object)
+        delivered, decrypted = only(decrypted, stage="rx.deliver"), only(decrypted, stage="rx.decrypt")
+        delay_ns = total(polls, "delay_ns") / max(total(polls, "delayed"), 1)
+        late = row.ready_share if row.ready_share is not None else min(delay_ns / row.mean_ns, 1.0)
+        length_ns = total(decrypted, "service_ns") + total(decrypted, "nested_ns")
+        rows.append(
+            Head(
+                row.object,
+                names.label(row.object),
+                stood,
+                row.episodes,
+                row.mean_ns,
+                row.residual_ns,
+                1 - late,
+                row.ready_share is not None,
+                in_vain.get(row.object, 0),
+                total(delivered, "packets"),
+                length_ns / max(total(decrypted, "calls"), 1),
+            )
+        )
+    return tuple(rows)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wgprof.analysis import units
 from wgprof.rules.bounds import WASTE_SOURCE, bound_of_waste, waste, waste_threshold
 from wgprof.rules.facts import Facts
-from wgprof.rules.finding import DEFECT, Finding, Step
+from wgprof.rules.finding import DEFECT, Evidence, Finding, Step
 from wgprof.rules.rule import Judgement, Rule, all_met, at_least, shown
 
 #: Some are unavoidable: a poll is due for every decrypted packet, in whatever order they are finished.
@@ -25,6 +25,7 @@ def judge(facts: Facts) -> Judgement:
                  "fewer are unavoidable when packets are finished out of order", polls),
         shown("CPU time of such a poll", sum(n.empty_ns for n in facts.naps) / empty if empty else None, "ns", empty),
         shown("the same as a share of all busy CPU time", ce / facts.busy_ce if facts.busy_ce else None, "share"),
+        *_causes(facts),
     )  # fmt: skip
     text = f"{units.share(empty / polls)} of {polls:,} polls delivered nothing, which took {ce:.3f} CE"
     if not all_met(evidence):
@@ -40,6 +41,22 @@ def judge(facts: Facts) -> Judgement:
         ("cores", "pipeline"),
     )  # fmt: skip
     return Judgement(finding.claim, evidence, (finding,))
+
+
+def _causes(facts: Facts) -> tuple[Evidence, ...]:
+    """What the polls found, and why they were due, where the probes told them apart."""
+    polls = facts.polls
+    if polls is None or not polls.executions:
+        return ()
+    runs, wasted = polls.executions, polls.empty_queue + polls.head_not_ready
+    not_ready = polls.head_not_ready / wasted if wasted else None
+    return (
+        shown("empty polls that met a head that was not decrypted", not_ready, "share", wasted),
+        shown("polls asked for while their NAPI was being polled", polls.missed / runs, "share", polls.missed),
+        shown("such polls that delivered nothing", polls.missed_wasted / runs, "share", polls.missed_wasted),
+        shown("polls on top of a worker that encrypts or decrypts", polls.nested / runs, "share", polls.nested),
+        shown("CPU time of those on top that delivered nothing", polls.nested_wasted_ce, "CE", polls.nested_wasted),
+    )
 
 
 RULE = Rule("S5", "wasted-polls", ("executions: rx.napi",), ("service times", "utilisation"), judge)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from wgprof.analysis import units
 from wgprof.rules.bounds import WASTE_SOURCE, bound_of_waste, waste, waste_threshold
 from wgprof.rules.facts import Facts, Work
-from wgprof.rules.finding import DEFECT, Finding, Step
+from wgprof.rules.finding import DEFECT, Evidence, Finding, Step
 from wgprof.rules.rule import Judgement, Rule, all_met, at_least, shown
 
 #: Towards one run a packet: every second packet wakes somebody.
 _RUNS_A_PACKET = 0.5
+#: Of `ipis`: those that CPUs got, whoever sent them.
+_IPIS = ("reschedules", "calls")
 _WORKERS = ("encrypt.work", "decrypt.work", "tx.work")
 
 
@@ -30,6 +32,7 @@ def judge(facts: Facts) -> Judgement:
         at_least("CPU time of the workers themselves", ce, "CE", waste_threshold(facts), WASTE_SOURCE, executions),
         shown("runs of all workers", executions / seconds if seconds else None, "1/s", executions),
         shown("context switches, by perf", switches, "1/s"),
+        *_woken(facts, worst),
     )  # fmt: skip
     text = f"{worst.kind} runs {units.digits(_runs_a_packet(worst))} times a packet; the workers themselves take"
     text += f" {units.cores(ce)}"
@@ -47,6 +50,20 @@ def judge(facts: Facts) -> Judgement:
         ("cores", "pipeline"),
     )  # fmt: skip
     return Judgement(finding.claim, evidence, (finding,))
+
+
+def _woken(facts: Facts, work: Work) -> tuple[Evidence, ...]:
+    """What of the runs needed a thread to be woken, and interrupts for it, where that was measured."""
+    woken, mechanics = facts.woken(work.kind), facts.analysis.mechanics
+    got = [row for row in mechanics.ipis if row.what in _IPIS]
+    found = () if woken is None else (
+        shown(f"threads woken for {work.kind}, a packet", woken.woken_per_packet, "ratio", woken.woken or 0),
+        shown("time such a thread waited for its CPU, mean", woken.runqueue_mean_ns, "ns", woken.woken or 0),
+    )  # fmt: skip
+    if "ipis" not in mechanics.measured and not got:
+        return found
+    per_packet = sum(row.per_packet or 0.0 for row in got)
+    return (*found, shown("interrupts between CPUs, a packet", per_packet, "ratio", sum(row.count for row in got)))
 
 
 def _runs_a_packet(work: Work) -> float:

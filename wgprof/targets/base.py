@@ -19,6 +19,7 @@ class RecordRequest:
     depth_hz: int = 397  # clock sampling of queue depths
     compress: bool = False  # compress frames on the wire (ssh)
     stacks_s: float = 0.0  # how long perf samples stacks after the recording; 0: not at all
+    detail: bool = False  # attach the points that are off the default path as well
 
 
 @dataclass

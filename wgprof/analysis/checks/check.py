@@ -18,6 +18,8 @@ MEANINGS: Mapping[str, str] = {
     "clock": "time runs forward and evenly: ticks, intervals, the steps of journeys, and what the clock counts",
     "depth clock": "looks at queues that were missed do not change the mean depths",
     "window": "traffic flowed, steadily: not mostly idle, just started, or just after a handshake",
+    "polls by class": "runs that took packets, found an empty queue or a head that was not ready are all there were",
+    "preemption": "softirqs and other tasks on top of a crypto stage took as long as was taken off its time for them",
     "packet losses": "what was lost of the tunnels' packets, by cause; stated, not judged",
     "losses": "the recorder itself lost nothing it saw",
     "probes": "every probe is attached, and the kernel skipped no run",

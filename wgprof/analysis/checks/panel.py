@@ -9,6 +9,7 @@ from typing import Any
 from wgprof.analysis.checks.balance import conservation_checks, little_checks, refusal_checks
 from wgprof.analysis.checks.check import Check
 from wgprof.analysis.checks.lost import ledger_checks, loss_checks
+from wgprof.analysis.checks.mechanics import mechanics_checks
 from wgprof.analysis.checks.overhead import Overhead, overhead_checks
 from wgprof.analysis.checks.times import account_checks, busy_checks, clock_checks, depth_clock_checks, lab_checks
 from wgprof.analysis.checks.windows import idle_checks, window_checks
@@ -53,6 +54,7 @@ def panel(recording: Tables, evidence: Evidence) -> list[Check]:
         *clock_checks(manifest, intervals, evidence.journeys),
         *depth_clock_checks(recording.table("depths"), _asked(manifest, "depth_hz")),
         *window_checks(steadiness, window),
+        *mechanics_checks(recording, names),
         *ledger_checks(evidence.ledger),
         *loss_checks(recording, evidence.counts, evidence.ledger),
         *lab_checks(manifest, cpus, window.recorded_s),
