@@ -65,21 +65,22 @@ INLINE int on_queue_work(u64 on_cpu, u64 work)
 	return 0;
 }
 
-INLINE u32 place_of(u64 work, u32 slot, u32 kind)
+/* The work item's own place; of an unknown device or peer it is the task's. */
+INLINE u32 place_of(u32 slot, u32 kind, u64 pid)
 {
 	if (slot && slot < SLOTS)
 		return slot * WORKERS_OF_SLOT + (kind == DECRYPT_WORK);
-	return SLOTS * WORKERS_OF_SLOT + (work >> 6) % WORKERS_OF_NOBODY;
+	return SLOTS * WORKERS_OF_SLOT + pid % WORKERS_OF_NOBODY;
 }
 
-INLINE int worker_begins(u64 work, u32 slot, u32 kind)
+INLINE int worker_begins(u32 slot, u32 kind)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
 	u64 pid = (u32)bpf_get_current_pid_tgid();
 	struct worker *worker;
 	u64 now, *at;
-	u32 place = place_of(work, slot, kind);
+	u32 place = place_of(slot, kind, pid);
 
 	if (!state)
 		return 0;
@@ -118,17 +119,17 @@ INLINE int worker_begins(u64 work, u32 slot, u32 kind)
 
 INLINE int on_encrypt_worker(u64 work, bool typed)
 {
-	return worker_begins(work, slot_of_worker(work, OFF_DEVICE_ENCRYPT_QUEUE), ENCRYPT_WORK);
+	return worker_begins(slot_of_worker(work, OFF_DEVICE_ENCRYPT_QUEUE), ENCRYPT_WORK);
 }
 
 INLINE int on_decrypt_worker(u64 work, bool typed)
 {
-	return worker_begins(work, slot_of_worker(work, OFF_DEVICE_DECRYPT_QUEUE), DECRYPT_WORK);
+	return worker_begins(slot_of_worker(work, OFF_DEVICE_DECRYPT_QUEUE), DECRYPT_WORK);
 }
 
 INLINE int on_tx_worker(u64 work, bool typed)
 {
-	return worker_begins(work, slot_of_peer(work - OFF_PEER_TX_WORK, false), TX_WORK);
+	return worker_begins(slot_of_peer(work - OFF_PEER_TX_WORK, false), TX_WORK);
 }
 
 INLINE int worker_ends(u32 kind)
