@@ -74,6 +74,7 @@ def test_inline_fills_the_tables_and_has_no_queues(tmp_path: Path) -> None:
     with open_recording(tmp_path / "it.wgprof") as recording:
         stages, executions = recording.table("stages"), recording.table("executions")
         counters, objects = recording.table("interfaces"), recording.table("objects")
+    counters = counters[counters["name"].astype(str).str.startswith("wg")]  # not what carries the tunnels
     assert recording.manifest["interfaces"]
     assert set(executions["server"].unique()) == {"rx.napi"}
     devices = set(objects["object"][objects["kind"] == "device"])
