@@ -136,7 +136,11 @@ enum loss {
 };
 
 struct control {
-	u64 sample_every;
+	u64 sample_below;	/* which nonces are sampled: see is_below; 0 for none */
+	u32 sample_up;		/* nonces until one that may be sampled, */
+	u32 sample_up_by;	/* and what that adds to its multiple */
+	u32 sample_down;	/* likewise, */
+	u32 sample_down_by;	/* with what it takes away */
 	u32 filter_names;	/* how many of the names below are set; 0 takes all interfaces */
 	u32 top_slot;		/* highest slot claimed so far */
 	u32 clock_cursor;	/* slot the clock looked at last */

@@ -16,7 +16,8 @@
 #define RING_NEARLY_FULL (QUEUE_LIMIT - 128)
 /* A hand-off holds at most what was staged: 128 skbs, each of at most 64 KiB cut into segments. */
 #define SEGMENTS_IN_HANDOFF 8192
-/* Of those, one in seven or more is sampled as a rule. */
+/* Of those, the first sampled one is looked for among so many: several times what one skb is cut into. */
+#define SEARCHED_IN_HANDOFF 512
 #define SAMPLED_IN_HANDOFF 64
 
 /* Head of a data packet on the wire; little endian, as are the machines this runs on. */
@@ -148,23 +149,43 @@ INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 	return 0;
 }
 
-/* The sampled packets of a hand-off: the first one's nonce and every how many another follows. */
+/* The first sampled packet of a hand-off. */
 struct sampled {
-	u64 nonce, every, end, at;	/* at: when the hand-off was on the peer's queue; 0 if none is sampled */
+	u64 nonce, end;
+	u64 at;		/* when the hand-off was on the peer's queue; 0 if none is sampled */
 };
 
-INLINE void find_sampled(struct sampled *sampled, const struct handoff *handoff)
+INLINE void find_sampled(struct sampled *sampled, const struct handoff *handoff, bool transmit)
+{
+	u64 below = the_control()->sample_below, nonce = handoff->nonce;
+	u32 i, packets = handoff->packets;
+
+	for (i = 0; transmit && i < SEARCHED_IN_HANDOFF; i++, nonce++) {
+		/* The compiler must not fold both limits into one, of which the verifier knows no bound. */
+		asm volatile("" : "+r"(packets));
+		if (i >= packets || is_below(nonce, below))
+			break;
+	}
+	sampled->nonce = nonce;
+	sampled->end = handoff->nonce + handoff->packets;
+	sampled->at = nonce < sampled->end && is_sampled(nonce) ? now_ns() : 0;
+}
+
+/*
+ * The sampled nonce after this one.  Of the multiples of one number modulo another those in an interval
+ * are at most three distances apart, of which one is the sum of the two others (Sos 1958).
+ */
+INLINE u64 next_sampled(u64 nonce)
 {
 	struct control *c = the_control();
+	u64 multiple = sample_multiple(nonce);
+	/* Sign bits instead of branches, whose every sequence the verifier would follow. */
+	u64 up = (multiple + c->sample_up_by - c->sample_below) >> 63;
+	u64 down = (c->sample_down_by - 1 - multiple) >> 63;
 
-	sampled->at = 0;
-	if (!c->sample_every)
-		return;
-	sampled->every = c->sample_every;
-	sampled->end = handoff->nonce + handoff->packets;
-	sampled->nonce = (handoff->nonce + sampled->every - 1) / sampled->every * sampled->every;
-	if (sampled->nonce < sampled->end)
-		sampled->at = now_ns();
+	nonce += c->sample_up & -(up | (1 - down));
+	nonce += c->sample_down & -(1 - up);
+	return nonce;
 }
 
 /* One event for each, so that every journey has its beginning. */
@@ -180,7 +201,7 @@ INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff 
 	};
 	u32 i;
 
-	for (i = 0; i < SAMPLED_IN_HANDOFF && nonce < sampled->end; i++, nonce += sampled->every) {
+	for (i = 0; i < SAMPLED_IN_HANDOFF && nonce < sampled->end; i++, nonce = next_sampled(nonce)) {
 		step.nonce = nonce;
 		step.flags = flags | (nonce == handoff->nonce ? EVENT_HEAD : 0);
 		emit(state, cpu, &step);
@@ -201,7 +222,7 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 	u32 depth;
 	u8 flags = 0;
 
-	find_sampled(&sampled, handoff);
+	find_sampled(&sampled, handoff, transmit);
 	handoff->skb = 0;
 	block = block_of(handoff->slot, cpu);
 	if (!block)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wgprof.agent.sampling import BUDGET_EVENTS_PER_S, COARSEST, INITIAL, Sampler, choose
+from tests.support.simulated import rows
+from wgprof.agent.sampling import BUDGET_EVENTS_PER_S, COARSEST, INITIAL, RULE, Sampler, choose, distances, sample_below
+from wgprof.analysis.journeys import Sampling
 
 SECOND = 1_000_000_000
+
+
+def golden() -> Sampling:
+    return Sampling(rows("intervals", [{"t_ns": 0, "dt_ns": SECOND, "sample_every": 1}]), RULE)
 
 
 @given(st.floats(0, 1e12))
@@ -17,13 +25,54 @@ def test_choice_keeps_to_the_budget_and_is_no_coarser_than_needed(rate: float) -
     every = choose(rate)
     if every < COARSEST:
         assert rate / every <= BUDGET_EVENTS_PER_S
-    if every > 7:
+    if every > 1:
         assert rate / (every // 2) > BUDGET_EVENTS_PER_S
 
 
-def test_choices_divide_one_another() -> None:
-    ladder = sorted({choose(10.0**exponent) for exponent in range(12)})
-    assert all(coarse % fine == 0 for fine, coarse in pairwise(ladder))
+@given(st.integers(1, COARSEST), st.integers(1, COARSEST), st.lists(st.integers(0, 2**64 - 1), max_size=50))
+def test_a_coarser_n_takes_a_part_of_what_a_finer_one_took(one: int, other: int, nonces: list[int]) -> None:
+    nonce = np.array(nonces, dtype=np.uint64)
+    taken = [golden().takes(nonce, every) for every in sorted((one, other))]
+    assert not np.any(taken[1] & ~taken[0])
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 7, 8, 32, 100])
+@pytest.mark.parametrize("turn", [1, 2, 3, 4, 6, 8, 12, 21, 34, 64])
+def test_one_in_n_is_taken_of_every_cpu_that_work_goes_round(every: int, turn: int) -> None:
+    """Taking nonces that N divides took, with N and the CPUs both even, packets of half the CPUs only."""
+    nonce = np.arange(1000 * every * turn, dtype=np.uint64)
+    taken = nonce[golden().takes(nonce, every)]
+    shares = np.bincount((taken % np.uint64(turn)).astype(np.int64), minlength=turn) / 1000
+    assert np.all(np.abs(shares - 1) < 0.05), shares
+
+
+@given(st.integers(0, 2**63), st.sampled_from([1, 2, 4, 8, 64]))
+def test_samples_are_evenly_spread(begin: int, every: int) -> None:
+    taken = golden().takes(begin + np.arange(100 * every, dtype=np.uint64), every)
+    gaps = np.diff(np.flatnonzero(taken))
+    assert 90 <= taken.sum() <= 110
+    assert gaps.max() <= 3 * every
+
+
+@given(st.one_of(st.integers(1, 300), st.sampled_from([1 << k for k in range(9)])), st.integers(0, 2**40))
+def test_the_distances_lead_from_each_sample_to_the_next(every: int, begin: int) -> None:
+    """As next_sampled of probes/queues.h."""
+    nonces = begin + np.arange(40 * every, dtype=np.uint64)
+    taken = nonces[golden().takes(nonces, every)].tolist()
+    up, up_by, down, down_by = distances(every)
+    for nonce, follower in pairwise(taken):
+        multiple = nonce * 2654435769 % 2**32
+        if multiple + up_by < sample_below(every):
+            assert follower == nonce + up
+        else:
+            assert follower == nonce + (down if multiple >= down_by else up + down)
+
+
+@given(st.integers(1, COARSEST), st.integers(0, 2**64 - 1))
+def test_the_agent_and_the_analysis_agree(every: int, nonce: int) -> None:
+    by_agent = (nonce * 2654435769) % 2**32 < sample_below(every)  # as is_below of probes/state.h
+    assert golden().takes(np.array([nonce], dtype=np.uint64), every)[0] == by_agent
+    assert sample_below(0) == 0
 
 
 def test_a_fixed_n_stays() -> None:

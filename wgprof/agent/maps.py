@@ -10,6 +10,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from wgprof.agent.frames import Payload
 from wgprof.agent.layout import CELL, CELL_PREFIX, COUNTERS, DETAIL_KINDS, EVENT_STRIDE, KINDS, SLOT_NONE
+from wgprof.agent.sampling import distances, sample_below
 
 PAGE = mmap.PAGESIZE
 BLOCK_BYTES = CELL.size * KINDS
@@ -20,9 +21,9 @@ _CELL_QUADS = CELL.size // 8
 OBJECT = struct.Struct("<7Q4I16s32s28sI")
 _OBJECT_KIND = 56
 OBJECT_DEVICE, OBJECT_PEER, OBJECT_GONE = 1, 2, 3
-#: struct control: sample_every, filter_names, top_slot, clock_cursor, reserved, names
-CONTROL = struct.Struct("<Q4I128s")
-_CONTROL_NAMES = 24
+#: struct control: sample_below, four distances of the sampling, filter_names, top_slot, clock_cursor, reserved, names
+CONTROL = struct.Struct("<Q8I128s")
+_CONTROL_NAMES = 40
 NAME_SIZE = 16
 MAX_NAMES = 8
 
@@ -58,11 +59,13 @@ class Control:
         names = b"".join(name.encode()[: NAME_SIZE - 1].ljust(NAME_SIZE, b"\0") for name in interfaces[:MAX_NAMES])
         self._map[_CONTROL_NAMES : _CONTROL_NAMES + len(names)] = names
         # The number last: until then all interfaces are wanted.
-        self._map[8:12] = struct.pack("<I", min(len(interfaces), MAX_NAMES))
+        self._map[24:28] = struct.pack("<I", min(len(interfaces), MAX_NAMES))
 
     def sample_every(self, n: int) -> None:
-        """Journeys: every nth nonce; 0 for none."""
-        self._map[0:8] = struct.pack("<Q", n)
+        """Journeys: one nonce in n; 0 for none."""
+        if n:
+            self._map[8:24] = struct.pack("<4I", *distances(n))
+        self._map[0:8] = struct.pack("<Q", sample_below(n))
 
 
 class Objects:

@@ -21,7 +21,7 @@ from wgprof.agent.loader import RING_BYTES, Probes
 from wgprof.agent.outer import Outer
 from wgprof.agent.perf import Control, PerfWindow
 from wgprof.agent.runtime import Meter
-from wgprof.agent.sampling import Sampler
+from wgprof.agent.sampling import RULE, Sampler
 from wgprof.agent.stream import Stream
 
 AGENT_VERSION = "0.1.0"
@@ -100,7 +100,7 @@ class Recorder:
         gc.collect()
         gc.freeze()
         start = time.monotonic_ns()
-        hello.update(start_ns=start, start_unix_ns=time.time_ns(), sample_every=self._sampler.every)
+        hello.update(start_ns=start, start_unix_ns=time.time_ns(), sample_every=self._sampler.every, sampling_rule=RULE)
         self._stream.json(Kind.HELLO, hello)
         self._tick(0, outer.read(start, last=True))
         end = start + int(float(self._request["duration_s"]) * 1e9)

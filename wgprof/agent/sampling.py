@@ -1,27 +1,52 @@
-"""How many packets have their journey recorded: one in N, N chosen to keep to an event budget.
+"""Which packets have their journey recorded: one in N, N chosen to keep to an event budget.
 
-N is 1 or 7 * 2^k, so that a coarser N only ever takes a part of what a finer one took, and so that
-it shares no factor with the usual sizes of segmentation batches.
+A packet is sampled if its nonce times 2^32 divided by the golden ratio, modulo 2^32, is below 2^32 / N.  That spreads
+the samples evenly, also over whatever goes round: CPUs that get work items in turn, batches of a fixed size.  A
+coarser N only ever takes a part of what a finer one took, so that two ends agree whatever their Ns.
 """
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Tuple
 
 BUDGET_EVENTS_PER_S = 10_000
-INITIAL = 28
-COARSEST = 7 << 20
+INITIAL = 32
+COARSEST = 1 << 22
+#: What a recording calls this rule; before it, nonces were taken that N divides.
+RULE = "golden"
+_MODULUS, _STEP = 1 << 32, 2654435769
 #: N is not changed more often than this to a coarser, and this to a finer value.
 COARSER_AFTER_NS = 1_000_000_000
 FINER_AFTER_NS = 5_000_000_000
 
 
+def sample_below(every: int) -> int:
+    """The bound that takes one nonce in `every`, from 1; 0 takes none."""
+    return -(-_MODULUS // every) if every > 0 else 0
+
+
+def distances(every: int) -> Tuple[int, int, int, int]:
+    """From one sampled nonce to the next: nonces, and what they add to the multiple; nonces, and what they take away.
+
+    A sampled nonce is followed by the first where that stays below the bound, else by the second where that stays
+    above zero, else by the sum of both (the three distance theorem, Sos 1958).
+    """
+    below = sample_below(every)
+    if every == 1:
+        return 1, 0, 1, 0
+    up, up_by, down, down_by = 1, _STEP, 1, _MODULUS - _STEP
+    while max(up_by, down_by) >= below:
+        if up_by > down_by:
+            up, up_by = up + down, up_by - down_by
+        else:
+            down, down_by = up + down, down_by - up_by
+    return up, up_by, down, down_by
+
+
 def choose(events_per_s: float) -> int:
     """The finest N that keeps `events_per_s` (as if every packet were sampled) within the budget."""
     wanted = events_per_s / BUDGET_EVENTS_PER_S
-    if wanted <= 1:
-        return 1
-    every = 7
+    every = 1
     while every < wanted and every < COARSEST:
         every *= 2
     return every

@@ -7,7 +7,7 @@ twice with a key).  Everything is vectorised: ten million events take seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from wgprof.agent.layout import FLAG_FAILED, FLAG_HEAD
-from wgprof.analysis.tables import DIRECTIONS, BoolArray, FloatArray, IntArray, ints
+from wgprof.analysis.tables import DIRECTIONS, BoolArray, FloatArray, IntArray, Tables, ints
 from wgprof.analysis.window import Window
 
 #: An unfinished journey whose last sign of life is this close to an edge of the recording was merely cut by it.
@@ -186,10 +186,16 @@ def journey_counts(journeys: Journeys, sampling: Sampling, window: Window) -> li
     return rows
 
 
-class Sampling:
-    """The sampling of a recording: each point takes a packet when its nonce is divisible by the N then in force."""
+#: The rule of manifest key `sampling.rule` that takes a nonce when its multiple of this is below 2^32 / N.  Without
+#: one N divides it.
+_GOLDEN, _GOLDEN_STEP = "golden", np.uint64(2654435769)
 
-    def __init__(self, intervals: pd.DataFrame) -> None:
+
+class Sampling:
+    """The sampling of a recording: each point takes a packet by its nonce and the N then in force."""
+
+    def __init__(self, intervals: pd.DataFrame, rule: str = "") -> None:
+        self._golden = rule == _GOLDEN
         order = np.argsort(ints(intervals, "t_ns"))
         self._starts = ints(intervals, "t_ns")[order]
         self._every = np.maximum(ints(intervals, "sample_every")[order], 1)
@@ -198,14 +204,19 @@ class Sampling:
         self._every_at: dict[int, IntArray] = {}
 
     def weights(self, journeys: Journeys, first: int, last: int, rows: IntArray) -> FloatArray:
-        """Packets that journeys seen at stages `first` and `last` stand for: the least common multiple of both Ns."""
+        """Packets that journeys seen at stages `first` and `last` stand for.
+
+        With two Ns that is the larger, of which the samples are a part of the other's; or, by the rule that came
+        first, the least common multiple.
+        """
         if not self._starts.size:
             return np.ones(rows.size)
         if self._asked is not journeys:
             self._asked, self._every_at = journeys, {}
         for stage in {first, last} - set(self._every_at):
             self._every_at[stage] = self._every[self._interval(journeys.end_ns[stage])]
-        return np.lcm(self._every_at[first][rows], self._every_at[last][rows]).astype(np.float64)
+        both = np.maximum if self._golden else np.lcm
+        return both(self._every_at[first][rows], self._every_at[last][rows]).astype(np.float64)
 
     def changed_for(self, nonce: npt.NDArray[np.uint64], first_ns: IntArray, last_ns: IntArray) -> BoolArray:
         """Packets of which an N in force around their time would not have taken a sample."""
@@ -216,8 +227,22 @@ class Sampling:
         end = self._interval(np.minimum(last_ns, np.iinfo(np.int64).max - _EDGE_NS) + _EDGE_NS) + 1
         for every in np.unique(self._every):
             until = np.append(0, np.cumsum(self._every == every))
-            changed |= (until[end] > until[begin]) & (nonce % np.uint64(every) != 0)
+            changed |= (until[end] > until[begin]) & ~self.takes(nonce, int(every))
         return changed
+
+    def takes(self, nonce: npt.NDArray[np.uint64], every: int) -> BoolArray:
+        """Which nonces are sampled with one in `every`, from 1."""
+        if not self._golden:
+            return np.asarray(nonce % np.uint64(every) == 0)
+        below = np.uint64(-(-(1 << 32) // every))
+        return np.asarray(nonce * _GOLDEN_STEP % np.uint64(1 << 32) < below)
+
+    @classmethod
+    def of(cls, recording: Tables) -> Sampling:
+        """The sampling of a recording."""
+        stated = recording.manifest.get("sampling")
+        rule = stated.get("rule") if isinstance(stated, Mapping) else None
+        return cls(recording.table("intervals"), rule if isinstance(rule, str) else "")
 
     def _interval(self, at_ns: IntArray) -> IntArray:
         found = np.searchsorted(self._starts, at_ns, side="right").astype(np.int64) - 1

@@ -23,7 +23,7 @@ _EDGE_NS = 1_000_000_000
 class OneEnded:
     """Sampled packets that the other end does not have, by reason."""
 
-    not_sampled: int  # an N it had within a second of that time does not divide the nonce
+    not_sampled: int  # an N it had within a second of that time does not take the nonce
     outside: int  # it was not recording, or within a second of beginning or ending
     undecided: int  # it lost events or missed probe runs
     missing: int  # none of these

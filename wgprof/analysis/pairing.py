@@ -26,7 +26,7 @@ class End:
     def __init__(self, recording: Tables, journeys: Journeys | None = None) -> None:
         objects, intervals = recording.table("objects"), recording.table("intervals")
         self.journeys = join_journeys(recording.table("journeys")) if journeys is None else journeys
-        self.sampling = Sampling(intervals)
+        self.sampling = Sampling.of(recording)
         self.names: Names = names_of(objects)
         self.public_keys: Mapping[int, str] = dict(
             zip(ints(objects, "object").tolist(), map(str, objects["public_key"]), strict=True)

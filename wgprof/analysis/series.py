@@ -48,7 +48,7 @@ def series_of(analysis: Analysis, recording: Tables) -> list[Series]:
     spans, window = analysis.spans, analysis.window
     stages, executions = within(recording.table("stages"), window), within(recording.table("executions"), window)
     depths, arrivals = within(recording.table("depths"), window), within(recording.table("arrivals"), window)
-    journeys, sampling = join_journeys(recording.table("journeys")), Sampling(recording.table("intervals"))
+    journeys, sampling = join_journeys(recording.table("journeys")), Sampling.of(recording)
     waits = wait_spans(journeys, sampling, spans)
     rows = [
         *_throughput(stages, spans),

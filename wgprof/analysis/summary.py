@@ -117,7 +117,7 @@ def analyse(recording: Tables) -> Analysis:
     # The two large tables one after the other: joining journeys takes most memory.
     journeys = join_journeys(recording.table("journeys"))
     histograms = HistogramSums(recording.table("histograms"), window, _METRICS)
-    sampling = Sampling(intervals)
+    sampling = Sampling.of(recording)
     counts = journey_counts(journeys, sampling, window)
     stage_list = stage_rows(stages, histograms, window)
     cores = core_rows(cpus, stages, executions, window)

@@ -58,7 +58,7 @@ def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
 @click.option("--target", default="auto", show_default=True, help="auto, local (this machine) or lab (QEMU).")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @click.option(
-    "--sample", default="auto", show_default=True, callback=_sample, help="Journeys: every Nth packet, or auto."
+    "--sample", default="auto", show_default=True, callback=_sample, help="Journeys: one packet in N, or auto."
 )
 @click.option("--interval", default="100ms", show_default=True, callback=_interval, help="Length of a counting window.")
 @click.option(

@@ -252,7 +252,12 @@ class Decoder:
                 "affects": sorted(affects),
                 "bpf_stats_ns": (end or {}).get("bpf_stats_ns"),
             },
-            "sampling": {"sample_every_min": low, "sample_every_max": high, "events": self._journeys.sink.rows},
+            "sampling": {
+                "rule": text(hello.get("sampling_rule", ""), "the HELLO's sampling_rule"),
+                "sample_every_min": low,
+                "sample_every_max": high,
+                "events": self._journeys.sink.rows,
+            },
             "losses": {"total": sum(causes.values()), "causes": causes},
             "perf": self._sampled.manifest(),
             "complete": end is not None,

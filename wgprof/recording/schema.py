@@ -70,7 +70,7 @@ TABLES: tuple[Table, ...] = (
         "the windows everything that is counted is counted in",
         (
             *_WHEN,
-            Column("sample_every", _I32, "N of the journey sampling: nonce % N == 0"),
+            Column("sample_every", _I32, "N of the journey sampling: one packet in N (manifest key `sampling.rule`)"),
             Column("agent_cpu_ns", _I64, "CPU time the agent itself used"),
             Column("agent_rss_bytes", _I64, "resident memory of the agent at the end of the interval"),
             Column("tick_late_ns", _I64, "how late the agent looked, against its schedule"),

@@ -15,7 +15,7 @@ class RecordRequest:
     duration_s: float
     interfaces: tuple[str, ...] = ()  # empty: all WireGuard interfaces
     interval_ms: int = 100
-    sample: int = 0  # journeys: every Nth nonce; 0 chooses by event budget
+    sample: int = 0  # journeys: one packet in N; 0 chooses by event budget
     depth_hz: int = 397  # clock sampling of queue depths
     compress: bool = False  # compress frames on the wire (ssh)
     stacks_s: float = 0.0  # how long perf samples stacks after the recording; 0: not at all
