@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from wgprof.analysis.tables import FloatArray, only
 from wgprof.lab.lock import hold
 from wgprof.lab.machine import EmulatorFailure
 from wgprof.lab.paths import lab_lock_path
@@ -83,6 +86,12 @@ def of(document: dict[str, Any], name: str) -> dict[str, list[dict[str, Any]]]:
     return {verdict: [row for row in rows if row["verdict"] == verdict] for verdict in ("ok", "fail", "unknown")}
 
 
+def shares(rows: pd.DataFrame, column: str) -> FloatArray:
+    """Of a column's total by object and CPU, in their order."""
+    total = rows.groupby(["object", "cpu"], observed=True)[column].sum()
+    return (total / total.groupby(level=0).transform("sum")).to_numpy(dtype=np.float64)
+
+
 def test_thirty_seconds_from_a_booting_kernel_to_a_report_that_agrees_with_itself(alone: Path) -> None:
     record = wgprof("record", "--target", "lab", "--duration", str(DURATION_S), "-o", "it.wgprof", folder=alone)
     assert record.code == 0, record.stderr
@@ -118,6 +127,10 @@ def test_thirty_seconds_from_a_booting_kernel_to_a_report_that_agrees_with_itsel
         if stages["tx.send"] == stages["rx.receive"]:  # nothing was lost on the way, so nothing may be called lost
             assert [s["only_sender"]["missing"] for s in seen] == [0, 0]
         agent_mb = recording.table("intervals")["agent_rss_bytes"].max() / MEGABYTE
+        for point, stage in ((2, "tx.encrypt"), (5, "rx.decrypt")):
+            counted = shares(only(recording.table("stages"), stage=stage), "packets")
+            sampled = shares(only(recording.table("journeys"), point=point).assign(packets=1), "packets")
+            assert np.allclose(sampled, counted, atol=0.1), "samples are of every CPU what all packets are"
     residuals = ", ".join(f"{row['subject']} {100 * row['value']:.1f} %" for row in little["ok"])
     took = f"recorded {DURATION_S} s in {record.seconds:.0f} s, report {report.seconds:.1f} s"
     print(f"\n{took}, host {record.peak_mb:.0f} MB, report {report.peak_mb:.0f} MB, agent {agent_mb:.0f} MB")
