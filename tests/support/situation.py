@@ -90,6 +90,16 @@ class Situation:
         """Drops in the interface's own counters."""
         return self._add("interfaces", {**WG0, "tx_dropped": tx, "rx_dropped": rx})
 
+    def overflowed(self, rate: float) -> Situation:
+        """Datagrams that found the buffer of a UDP socket full."""
+        return self._add("udp", {"netns": NETNS, "in_errors": rate, "rcvbuf_errors": rate})
+
+    def nic(self, **described: Any) -> Situation:
+        """The interface that carries wg0, described in the manifest as by the agent."""
+        told = {"netns": NETNS, "name": "eth0", "carries": ["wg0"], "rx_queues": 8, **described}
+        self._add("interfaces", {"netns": NETNS, "name": told["name"], "rx_packets": 1_000})
+        return self.says(outer=[told])
+
     def journeys(self, count: int, *, peer: int = FIRST_PEER, decrypt_us: float = 10.0, every: int = 0,
                  stalled_us: float = 0.0, stall_cpu: int = 0, cpu: int = 1, gap_us: float = 20.0,
                  deliver_wait_us: float = 0.0) -> Situation:  # fmt: skip

@@ -76,6 +76,15 @@ def test_s16_is_not_an_overflowing_staged_queue() -> None:
     assert outcome(situation, "S16").state == NOT_FOUND
 
 
+def test_s16_finds_a_reader_whose_socket_overflows() -> None:
+    """A twentieth of what is delivered finds the buffer full; in a stray burst a thousandth does."""
+    top = diagnosed(receiver(pps=20_000).overflowed(1_000)).top
+    assert top is not None and (top.id, top.kind, top.limits) == ("S16", "elsewhere", True)
+    assert "application" in top.claim
+    assert top.severity.lost_pps == pytest.approx(1_000, rel=0.05)
+    assert outcome(receiver(pps=20_000).overflowed(20), "S16").state == NOT_FOUND
+
+
 def test_s16_finds_a_tiny_mtu_where_packets_cost_too_much() -> None:
     small = serial_tx(mtu=576)
     assert outcome(small, "S16").state == FOUND

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.situation import DEVICE, FIRST_PEER, Situation, receiver, sender
+from tests.support.situation import DEVICE, FIRST_PEER, Row, Situation, receiver, sender
 from wgprof.analysis.summary import analyse
 from wgprof.rules.diagnose import diagnose
 from wgprof.rules.finding import EXPLAINED, FOUND, NOT_FOUND, Diagnosis, Outcome
@@ -37,6 +37,26 @@ def test_s1_names_the_cpu_that_receives_everything() -> None:
     assert finding.bound.factor is not None and finding.bound.factor > 1
     assert any(step.command.startswith("ethtool -N NIC rx-flow-hash") for step in finding.steps)
     assert finding.severity.ce == pytest.approx(0.98, abs=0.02)  # 0.45 in the stage and 0.53 in front of it
+
+
+@pytest.mark.parametrize(
+    ("described", "because", "commands"),
+    [
+        ({"rss_hash": {"udp4": "sd"}}, "by addresses alone", ["ethtool -N eth0 rx-flow-hash udp4 sdfn"]),
+        ({"rss_hash": {"udp4": "sdfn"}}, "one queue", []),
+        ({"rx_queues": 1}, "one receive queue of eth0", ["echo MASK > /sys/class/net/eth0/queues/rx-0/rps_cpus"]),
+    ],
+)
+def test_s1_says_what_the_nic_does_and_how_it_is_told(described: Row, because: str, commands: list[str]) -> None:
+    situation = funnel().stage("rx.receive", 30_000, 1.5, cpu=0, peer=FIRST_PEER + 1).nic(**described)
+    situation.peers = 2
+    (finding,) = outcome(situation, "S1").findings
+    assert because in finding.claim
+    changing = [step.command for step in finding.steps if step.command and not step.command.startswith("ethtool -n")]
+    assert changing == commands
+    with_one = funnel().nic(name="a;b", rx_queues=4)
+    told = [step.command for step in outcome(with_one, "S1").findings[0].steps if step.command]
+    assert all("'a;b'" in command for command in told), "what a recording names is one word for a shell"
 
 
 def test_s1_is_not_a_hot_softirq_cpu_that_receives_nothing() -> None:

@@ -17,6 +17,7 @@ _ONE_THREAD_OUTSIDE = 0.7
 _OTHERS_FREE = 0.5
 _WIREGUARD_FREE = 0.6
 _NOTICEABLE_DROPS = 0.001
+_NOTICEABLE_OVERFLOW = 0.01
 #: IPV6_MIN_MTU: no path needs a smaller tunnel MTU for IPv6's sake.
 _SMALL_MTU = 1280
 _USUAL_MTU = 1420
@@ -26,7 +27,9 @@ _SOME_SERVER_MATTERS = 0.7
 
 def judge(facts: Facts) -> Judgement:
     """The causes one after another; what is nearest to one speaks when none is met."""
-    causes = (_dropped_below(facts), _small_mtu(facts), _one_thread(facts), _cpus_elsewhere(facts))
+    causes = (
+        _dropped_below(facts), _slow_reader(facts), _small_mtu(facts), _one_thread(facts), _cpus_elsewhere(facts)
+    )  # fmt: skip
     found = [finding for _, finding in causes if finding is not None]
     if found:
         return Judgement(found[0].claim, found[0].evidence, tuple(found))
@@ -85,6 +88,34 @@ def _dropped_below(facts: Facts) -> Cause:
 def _drop_share(device: Device) -> float:
     whole = device.sent_packets
     return device.tx_dropped / whole if whole else 0.0
+
+
+def _slow_reader(facts: Facts) -> Cause:
+    """What WireGuard delivers overflows the buffer of a UDP socket: its reader is too slow."""
+    losses = [loss for loss in facts.analysis.ledger.losses if loss.cause == "receive-buffer-full"]
+    delivered = sum(s.packets for s in facts.analysis.stages if s.stage == "rx.deliver" and s.object is None)
+    worst = max(losses, key=lambda loss: loss.packets, default=None)
+    lost = worst.packets if worst else 0
+    where = worst.subject if worst else "UDP sockets"
+    evidence = (
+        at_least(f"{where}: datagrams that found a socket's buffer full, of packets delivered",
+                 lost / delivered if delivered else None, "share", _NOTICEABLE_OVERFLOW,
+                 "fewer come from bursts that a reader makes up for", delivered),
+    )  # fmt: skip
+    if not all_met(evidence):
+        return evidence, None
+    return evidence, _finding(
+        f"In {where} {lost:,} datagrams found their socket's buffer full ({units.share(lost / delivered)} of what"
+        " WireGuard delivered): the receiving application reads too slowly, WireGuard does not limit.",
+        "rx.deliver → UDP socket → application", evidence,
+        Severity(None, None, lost / facts.analysis.window.recorded_s if facts.analysis.window else None, None),
+        Bound(1.0, None, "the application", ASYMPTOTIC),
+        (
+            Step("See whose socket drops: column d of skmem.", "ss -uamp"),
+            Step("Make the reader faster, or give bursts more room.", "sysctl -w net.core.rmem_max=BYTES"),
+        ),
+        "No more RcvbufErrors in /proc/net/snmp at the same rate.",
+    )  # fmt: skip
 
 
 def _small_mtu(facts: Facts) -> Cause:
