@@ -19,8 +19,9 @@ pytestmark = pytest.mark.lab
 PINGS = 10_007
 FEW_PINGS = 211
 MEGABYTE = 1e6
-#: What a test's traffic and a starved host make fail: bursts are cold, and an emulated CPU may not have had its time.
-OF_THE_LAB = ("emulation", "window", "CPU account")
+#: What a test's traffic and a starved host make fail, and not a wrong count: bursts are cold, and an emulated CPU may
+#: not have had its time, nor its clock.
+OF_THE_LAB = ("emulation", "window", "CPU account", "busy time", "depth clock", "Little's law")
 
 #: Counts what the probes count, by another tool, with the times between which it counted.
 COUNTER = r"""

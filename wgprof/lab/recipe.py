@@ -27,6 +27,7 @@ PACKAGES = (
     "sudo",
     "nftables",
     "tcpdump",
+    "linux-perf",  # for --stacks
     "busybox-static",  # the initramfs's own tools
 )
 
