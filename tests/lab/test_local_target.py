@@ -78,7 +78,7 @@ def encrypted(recording: Recording, begin_ns: int, end_ns: int) -> int:
 def test_root_records_and_every_packet_is_counted_as_another_tool_counts_it(gateway: Gateway, tmp_path: Path) -> None:
     machine = gateway.machine
     machine.check("ip netns exec far iperf3 --server --daemon")
-    run = gateway.record("--target", "local", "--duration", "30", "-o", "thirty.wgprof", "--json")
+    run = gateway.record("--target", "local", "--duration", "300", "-o", "it.wgprof", "--json")
     run.wait_for("Recording for")
     # The other tool is attached and detached while nothing flows.
     machine.check(f"cat >/run/counter.bt <<'EOF'\n{COUNTER}EOF")
@@ -89,15 +89,17 @@ def test_root_records_and_every_packet_is_counted_as_another_tool_counts_it(gate
     machine.check("pkill -INT bpftrace")
     machine.wait(counter, 30)
     begin, end, count = (number_after(word, machine.check("cat /run/counter.out")) for word in ("begin", "end", "@:"))
+    # On a busy host this takes its time: the traffic says when it is over.
+    run.signal("INT")
     result = run.wait()
 
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 4, result.stderr
     said = json.loads(result.stdout)
-    assert said["complete"] and said["end_reason"] == "duration" and 29.9 < said["duration_s"] < 31
-    assert re.search(r"Wrote thirty.wgprof \(\d.* [kM]B\)", result.stderr)
+    assert said["complete"] and said["end_reason"] == "stopped" and (end - begin) / 1e9 < said["duration_s"] < 300
+    assert re.search(r"Wrote it.wgprof \(\d.* [kM]B\)", result.stderr)
     assert (sent, answered) == (PINGS, PINGS)
     assert goodput["bytes"] > MEGABYTE
-    recording, analysis = fetched(gateway, "/srv/run/thirty.wgprof", tmp_path)
+    recording, analysis = fetched(gateway, "/srv/run/it.wgprof", tmp_path)
     assert encrypted(recording, begin, end) == count
     assert count > 2 * PINGS + goodput["bytes"] / 1400
     assert failed_checks(analysis) == []
@@ -108,7 +110,7 @@ def test_root_records_and_every_packet_is_counted_as_another_tool_counts_it(gate
     assert agent_mb < 250
     assert gateway.nothing_left()
     assert machine.check("ls -A /tmp") == ""
-    shown = gateway.wgprof("show", "--json", "thirty.wgprof")
+    shown = gateway.wgprof("show", "--json", "it.wgprof")
     assert json.loads(shown.stdout)["flowed"] is True, "the installed wheel can read it, too"
 
 
