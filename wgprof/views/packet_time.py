@@ -11,8 +11,6 @@ from wgprof.views import theme
 
 #: From this on the axis is in milliseconds.
 _LONG_NS = 10e6
-#: Colours on which dark text is read better.
-_LIGHT = frozenset(theme.COLOURS[stage] for stage in ("tx.stage", "rx.receive", "rx.decrypt"))
 
 
 def packet_time(analysis: Analysis) -> go.Figure:
@@ -53,7 +51,7 @@ def _part(
     marker: dict[str, object] = {"color": colour, "line": {"width": 1, "color": "rgba(255,255,255,0.6)"}}
     if waits:
         hatch = {"shape": "/", "size": 7, "solidity": 0.2, "fillmode": "replace"}
-        marker["pattern"] = {**hatch, "fgcolor": theme.tint(colour, 0.5), "bgcolor": theme.tint(colour, 0.25)}
+        marker["pattern"] = {**hatch, "fgcolor": theme.tint(colour, 0.65), "bgcolor": theme.tint(colour, 0.4)}
     figure.add_trace(
         go.Bar(
             y=[DIRECTION_NAMES[direction]],
@@ -64,7 +62,7 @@ def _part(
             text=[f"{name} {units.duration(mean_ns)}"],
             textposition="inside",
             insidetextanchor="middle",
-            textfont={"color": "#10151b" if waits or colour in _LIGHT else "#ffffff", "size": 12},
+            textfont={"color": theme.ink_over(colour, waits), "size": 12},
             hovertemplate=f"{name}<br>{units.duration(mean_ns)} on average<extra></extra>",
         )
     )

@@ -19,7 +19,7 @@ COLOURS: Mapping[str, str] = {
     "tx.stage": "#56b4e9",
     "tx.encrypt": "#0072b2",
     "tx.send": "#009e73",
-    "rx.receive": "#f0e442",
+    "rx.receive": "#cc79a7",
     "rx.decrypt": "#e69f00",
     "rx.deliver": "#d55e00",
 }
@@ -30,6 +30,8 @@ MUTED = "#7a828c"
 WAIT = "#9aa5b1"
 #: Even steps of lightness, so it survives grey print.
 SCALE = "Cividis"
+#: For shares of which most are small: the ground shines through, so that it works on light and on dark.
+DENSITY = ((0.0, "rgba(213,94,0,0.12)"), (1.0, "rgba(213,94,0,1)"))
 INK, GRID = "#1c2530", "rgba(128,136,148,0.25)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 
@@ -71,6 +73,11 @@ def tint(colour: str, share: float) -> str:
     return "#" + "".join(f"{round(255 - (255 - part) * share):02x}" for part in parts)
 
 
+def faint(colour: str, opacity: float) -> str:
+    """`colour` (#rrggbb), letting the ground through: 1 is the colour itself."""
+    return f"rgba({', '.join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))}, {opacity:g})"
+
+
 def heat(share: float) -> str:
     """The colour of a utilisation from 0 to 1."""
     return str(sample_colorscale(SCALE, [min(max(share, 0.0), 1.0)])[0])
@@ -79,6 +86,15 @@ def heat(share: float) -> str:
 def ink_on(share: float) -> str:
     """A text colour that can be read on `heat(share)`."""
     return "#ffffff" if share < 0.55 else "#10151b"
+
+
+#: Colours on which dark text is read better.
+_LIGHT = frozenset(COLOURS[stage] for stage in ("tx.stage", "rx.receive", "rx.decrypt"))
+
+
+def ink_over(colour: str, hatched: bool = False) -> str:
+    """A text colour that can be read on one of COLOURS, or on its hatching."""
+    return "#10151b" if hatched or colour in _LIGHT else "#ffffff"
 
 
 def nothing(height: int, message: str) -> go.Figure:
