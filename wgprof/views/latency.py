@@ -25,8 +25,6 @@ _POINTS = 160
 _TIME_BINS, _LENGTHS_PER_DECADE = 160, 12
 _WHOLE = "end to end"
 _TYPICAL, _SLOWEST = (0.45, 0.55), (0.99, 1.0)
-_TIMES = {1e-7: "100 ns", 1e-6: "1 µs", 1e-5: "10 µs", 1e-4: "100 µs", 1e-3: "1 ms", 1e-2: "10 ms", 1e-1: "100 ms",
-          1.0: "1 s", 10.0: "10 s", 100.0: "100 s"}  # fmt: skip
 
 
 def stage_of(direction: str, number: int) -> str:
@@ -65,7 +63,7 @@ def percentiles(latencies: Sequence[Latency]) -> go.Figure:
         title_text="percentile: so many % of the packets are faster",
         range=[0, rarest],
     )
-    _time_axis(figure, min(float(t.y.min()) for t in figure.data), max(float(t.y.max()) for t in figure.data))
+    theme.time_axis(figure, min(float(t.y.min()) for t in figure.data), max(float(t.y.max()) for t in figure.data))
     figure.update_annotations(font={"size": 13}, yshift=2)
     return figure
 
@@ -99,13 +97,6 @@ def _line(
 def _seconds(values_ns: FloatArray) -> npt.NDArray[np.float32]:
     """For a logarithmic axis, and no more digits than are known."""
     return np.maximum(values_ns / 1e9, 1e-9).astype(np.float32)
-
-
-def _time_axis(figure: go.Figure, low_s: float, high_s: float) -> None:
-    """A logarithmic axis of times with units, in whole decades."""
-    low, high = math.floor(math.log10(max(low_s, 1e-7))), math.ceil(math.log10(max(high_s, 1e-6)) + 1e-9)
-    ticks = {value: text for value, text in _TIMES.items() if 10**low <= value * 1.001 and value <= 10**high * 1.001}
-    figure.update_yaxes(type="log", range=[low, high], tickvals=list(ticks), ticktext=list(ticks.values()))
 
 
 def over_time(latencies: Sequence[Latency], began_ns: int) -> go.Figure:
@@ -147,7 +138,7 @@ def over_time(latencies: Sequence[Latency], began_ns: int) -> go.Figure:
         "outlinewidth": 0,
     }
     figure.update_layout(coloraxis={"colorscale": theme.DENSITY, "cmin": 0, "cmax": 30, "colorbar": bar})
-    _time_axis(figure, 10.0 ** (low - 9), 10.0 ** (high - 9))
+    theme.time_axis(figure, 10.0 ** (low - 9), 10.0 ** (high - 9))
     figure.update_xaxes(title_text="seconds since the recording began", row=len(latencies), col=1)
     figure.update_annotations(x=0, xanchor="left", font={"size": 13})
     return figure

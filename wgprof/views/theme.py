@@ -7,6 +7,7 @@ on a dark one changes `font.color` and the axes' lines (see `reports/report.js`)
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
 
 import plotly.graph_objects as go
@@ -33,6 +34,8 @@ SCALE = "Cividis"
 #: For shares of which most are small: the ground shines through, so that it works on light and on dark.
 DENSITY = ((0.0, "rgba(213,94,0,0.12)"), (1.0, "rgba(213,94,0,1)"))
 INK, GRID = "#1c2530", "rgba(128,136,148,0.25)"
+_TIMES = {1e-7: "100 ns", 1e-6: "1 µs", 1e-5: "10 µs", 1e-4: "100 µs", 1e-3: "1 ms", 1e-2: "10 ms", 1e-1: "100 ms",
+          1.0: "1 s", 10.0: "10 s", 100.0: "100 s"}  # fmt: skip
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 
 
@@ -65,6 +68,14 @@ def dress(figure: go.Figure, height: int, **layout: object) -> None:
     figure.update_layout(**layout)
     figure.update_xaxes(title_font_size=13)
     figure.update_yaxes(title_font_size=13)
+
+
+def time_axis(figure: go.Figure, low_s: float, high_s: float, *, upright: bool = True) -> None:
+    """A logarithmic axis of seconds, ticks with their units, in whole decades."""
+    low, high = math.floor(math.log10(max(low_s, 1e-7))), math.ceil(math.log10(max(high_s, 1e-6)) + 1e-9)
+    ticks = {value: text for value, text in _TIMES.items() if 10**low <= value * 1.001 and value <= 10**high * 1.001}
+    update = figure.update_yaxes if upright else figure.update_xaxes
+    update(type="log", range=[low, high], tickvals=list(ticks), ticktext=list(ticks.values()))
 
 
 def tint(colour: str, share: float) -> str:
