@@ -69,7 +69,7 @@ def flame(sampled: Sampled) -> go.Figure:
             parents=parents,
             values=values,
             branchvalues="total",
-            tiling={"orientation": "v", "flip": ""},
+            tiling={"orientation": "v"},
             marker={"colors": colours, "line": {"width": 1, "color": "rgba(255,255,255,0.7)"}},
             textfont={"color": [_ink(colour) for colour in colours]},
             textposition="middle left",
