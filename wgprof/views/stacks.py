@@ -70,6 +70,7 @@ def flame(sampled: Sampled) -> go.Figure:
             values=values,
             branchvalues="total",
             tiling={"orientation": "v"},
+            leaf={"opacity": 1},
             marker={"colors": colours, "line": {"width": 1, "color": "rgba(255,255,255,0.7)"}},
             textfont={"color": [_ink(colour) for colour in colours]},
             textposition="middle left",
