@@ -19,9 +19,8 @@ from wgprof.analysis.tables import Tables
 from wgprof.recording.reader import open_recording
 from wgprof.recording.schema import BY_NAME
 from wgprof.resources import resource_dir
-from wgprof.views import compare
-from wgprof.views.catalogue import VIEWS, pictures, view_of
-from wgprof.views.picture import Picture
+from wgprof.views.catalogue import MORE_VIEWS, VIEWS, pictures, view_of
+from wgprof.views.picture import Picture, View
 
 EXAMPLE = Path(str(resource_dir("reports"))) / "example.wgprof"
 RECORDINGS = sorted((Path(__file__).resolve().parent.parent / "captures" / "recordings").glob("**/*.wgprof"))
@@ -66,8 +65,8 @@ def test_every_view_draws_every_recording_or_says_why_not(file: Path) -> None:
 
 
 def test_views_are_named_once_and_say_what_they_need() -> None:
-    assert len({view.name for view in VIEWS}) == len(VIEWS)
-    for view in VIEWS:
+    assert len({view.name for view in (*VIEWS, *MORE_VIEWS)}) == len(VIEWS) + len(MORE_VIEWS)
+    for view in (*VIEWS, *MORE_VIEWS):
         assert re.fullmatch(r"[a-z]+", view.name) and view_of(view.name) is view
         assert set(view.tables) <= set(BY_NAME)
         assert view.sentence.endswith(".") and len(view.sentence) < 130
@@ -140,7 +139,8 @@ def test_what_only_checks_know_is_not_asked_of_a_part(recording: InMemory) -> No
     assert {view.name for view in VIEWS if view.whole} == {"stacks", "quality"}
 
 
-def test_comparing_one_recording_says_how_to_name_two(recording: InMemory) -> None:
+@pytest.mark.parametrize("view", MORE_VIEWS, ids=lambda view: str(view.name))
+def test_what_one_recording_cannot_fill_says_what_to_do(recording: InMemory, view: View) -> None:
     analysis: Analysis = analyse(recording)
-    assert "--against" in compare.VIEW.missing(recording, analysis)
-    assert not list(pictures(compare.VIEW, recording, analysis, Selection()))
+    assert "`wgprof" in view.missing(recording, analysis)
+    assert not list(pictures(view, recording, analysis, Selection()))
