@@ -81,13 +81,20 @@ class CoreSeries:
     cpus: tuple[int, ...]
     busy: npt.NDArray[np.float64]  # by the kernel's account
     measured: Mapping[str, npt.NDArray[np.float64]]  # by track
+    softirq: npt.NDArray[np.float64] | None = None  # of that account
+    irq: npt.NDArray[np.float64] | None = None
 
 
 def core_series(
-    cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFrame, intervals: pd.DataFrame, most_bins: int
+    cpus: pd.DataFrame,
+    stages: pd.DataFrame,
+    executions: pd.DataFrame,
+    intervals: pd.DataFrame,
+    most_bins: int,
+    began_ns: int | None = None,
 ) -> CoreSeries:
-    """The whole recording in at most `most_bins` bins of whole intervals."""
-    bins = Bins.of(intervals, most_bins)
+    """The whole recording in at most `most_bins` bins of whole intervals; `began_ns`: as `Bins.of`."""
+    bins = Bins.of(intervals, most_bins, began_ns)
     numbers = np.array(sorted({int(c) for c in cpus["cpu"].unique()}), dtype=np.int64)
     shape = (numbers.size, bins.width_s.size)
     width_ns = np.maximum(bins.width_s * 1e9, 1)
@@ -108,8 +115,12 @@ def core_series(
         spent = matrix(stage_rows, ints(stage_rows, "service_ns")) + matrix(server_rows, ints(server_rows, "busy_ns"))
         measured[track] = spent / width_ns
     measured[OTHER_SOFTIRQ] = matrix(cpus, np.sum([ints(cpus, c) for c in PROBE_COLUMNS], axis=0)) / width_ns
-    share = np.divide(busy, account, out=np.zeros(shape), where=account > 0)
-    return CoreSeries(bins.start_s, bins.width_s, tuple(int(n) for n in numbers), share, measured)
+
+    def share(part: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.divide(part, account, out=np.zeros(shape), where=account > 0)
+
+    softirq, irq = (share(matrix(cpus, ints(cpus, column))) for column in ("softirq_ns", "irq_ns"))
+    return CoreSeries(bins.start_s, bins.width_s, tuple(int(n) for n in numbers), share(busy), measured, softirq, irq)
 
 
 @dataclass(frozen=True)
@@ -121,8 +132,8 @@ class Bins:
     width_s: FloatArray
 
     @classmethod
-    def of(cls, intervals: pd.DataFrame, most: int) -> Bins:
-        """At most `most` bins over all intervals."""
+    def of(cls, intervals: pd.DataFrame, most: int, began_ns: int | None = None) -> Bins:
+        """At most `most` bins over all intervals.  `began_ns`: when time was zero, if not when the first began."""
         order = np.argsort(ints(intervals, "t_ns"))
         starts, lengths = ints(intervals, "t_ns")[order], ints(intervals, "dt_ns")[order]
         if not starts.size:
@@ -131,7 +142,8 @@ class Bins:
         edges = np.arange(0, starts.size, together)
         first_ns = starts[edges]
         ends = np.append(first_ns[1:], starts[-1] + lengths[-1])
-        return cls(first_ns, (first_ns - first_ns[0]) / 1e9, (ends - first_ns) / 1e9)
+        began = int(first_ns[0]) if began_ns is None else began_ns
+        return cls(first_ns, (first_ns - began) / 1e9, (ends - first_ns) / 1e9)
 
     def find(self, t_ns: IntArray) -> IntArray:
         """The bin of each time; -1 before the first."""
