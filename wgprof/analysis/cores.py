@@ -84,10 +84,15 @@ class CoreSeries:
 
 
 def core_series(
-    cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFrame, intervals: pd.DataFrame, most_bins: int
+    cpus: pd.DataFrame,
+    stages: pd.DataFrame,
+    executions: pd.DataFrame,
+    intervals: pd.DataFrame,
+    most_bins: int,
+    began_ns: int | None = None,
 ) -> CoreSeries:
-    """The whole recording in at most `most_bins` bins of whole intervals."""
-    bins = Bins.of(intervals, most_bins)
+    """The whole recording in at most `most_bins` bins of whole intervals; `began_ns`: as `Bins.of`."""
+    bins = Bins.of(intervals, most_bins, began_ns)
     numbers = np.array(sorted({int(c) for c in cpus["cpu"].unique()}), dtype=np.int64)
     shape = (numbers.size, bins.width_s.size)
     width_ns = np.maximum(bins.width_s * 1e9, 1)
@@ -121,8 +126,8 @@ class Bins:
     width_s: FloatArray
 
     @classmethod
-    def of(cls, intervals: pd.DataFrame, most: int) -> Bins:
-        """At most `most` bins over all intervals."""
+    def of(cls, intervals: pd.DataFrame, most: int, began_ns: int | None = None) -> Bins:
+        """At most `most` bins over all intervals.  `began_ns`: when time was zero, if not when the first began."""
         order = np.argsort(ints(intervals, "t_ns"))
         starts, lengths = ints(intervals, "t_ns")[order], ints(intervals, "dt_ns")[order]
         if not starts.size:
@@ -131,7 +136,8 @@ class Bins:
         edges = np.arange(0, starts.size, together)
         first_ns = starts[edges]
         ends = np.append(first_ns[1:], starts[-1] + lengths[-1])
-        return cls(first_ns, (first_ns - first_ns[0]) / 1e9, (ends - first_ns) / 1e9)
+        began = int(first_ns[0]) if began_ns is None else began_ns
+        return cls(first_ns, (first_ns - began) / 1e9, (ends - first_ns) / 1e9)
 
     def find(self, t_ns: IntArray) -> IntArray:
         """The bin of each time; -1 before the first."""

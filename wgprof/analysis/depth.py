@@ -23,10 +23,17 @@ class DepthSeries:
 
 
 def depth_series(
-    depths: pd.DataFrame, arrivals: pd.DataFrame, intervals: pd.DataFrame, most_bins: int
+    depths: pd.DataFrame,
+    arrivals: pd.DataFrame,
+    intervals: pd.DataFrame,
+    most_bins: int,
+    began_ns: int | None = None,
 ) -> list[DepthSeries]:
-    """Every queue that ever held or refused anything, in the order of the path; the whole recording."""
-    bins = Bins.of(intervals, most_bins)
+    """Every queue that ever held or refused anything, in the order of the path; the whole recording.
+
+    `began_ns`: as `Bins.of`.
+    """
+    bins = Bins.of(intervals, most_bins, began_ns)
     count = bins.start_s.size
 
     def summed(frame: pd.DataFrame, column: str) -> IntArray:

@@ -14,12 +14,12 @@ from wgprof.analysis.names import Names
 from wgprof.analysis.tables import (
     DIRECTIONS,
     LIMITS,
-    PEER_QUEUES,
     RINGS,
     FloatArray,
     IntArray,
     Tables,
     by_object,
+    direction_of,
     ints,
     only,
     total,
@@ -51,11 +51,6 @@ class Queue:
     refused: int
     refused_packets: int
     law: Little | None
-
-
-def direction_of(queue: str) -> str:
-    """tx or rx."""
-    return "rx" if queue in (RINGS["rx"], PEER_QUEUES["rx"]) else "tx"
 
 
 def queue_rows(

@@ -38,6 +38,8 @@ LIMITS: Mapping[str, int] = {
     "decrypt-ring": 1024,
     "rx-queue": 1024,
 }
+#: How the names of what belongs to transmit begin: of stages, servers, queues, metrics, locks.
+_TX = ("tx.", "tx-", "encrypt")
 
 
 class Tables(Protocol):
@@ -49,6 +51,11 @@ class Tables(Protocol):
     def table(self, name: str) -> pd.DataFrame:
         """The table with all columns of `wgprof.recording.schema`, possibly without rows."""
         ...
+
+
+def direction_of(name: str) -> str:
+    """tx or rx: that of a stage, server, queue, metric or lock."""
+    return DIRECTIONS[0] if name.startswith(_TX) else DIRECTIONS[1]
 
 
 def ints(frame: pd.DataFrame, column: str) -> IntArray:

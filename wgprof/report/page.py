@@ -21,9 +21,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from wgprof.analysis import units
-from wgprof.analysis.cores import core_series
-from wgprof.analysis.depth import depth_series
 from wgprof.analysis.names import clean
+from wgprof.analysis.selection import Selection
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
@@ -34,7 +33,7 @@ from wgprof.resources import resource_dir
 from wgprof.rules.diagnose import diagnose
 from wgprof.rules.finding import Diagnosis
 from wgprof.rules.verdict import answer
-from wgprof.views import cores, packet_time, pipeline, queues
+from wgprof.views.catalogue import VIEWS, pictures
 
 _LONGEST_VALUE = 400
 _MOST_MANIFEST_ROWS = 300
@@ -83,16 +82,9 @@ def render(recording: Tables, analysis: Analysis, title: str) -> str:
 
 
 def _figures(recording: Tables, analysis: Analysis) -> Iterator[tuple[str, go.Figure]]:
-    if analysis.window is None:
-        return
-    stages, executions = recording.table("stages"), recording.table("executions")
-    cpus, intervals = recording.table("cpus"), recording.table("intervals")
-    bins = cores.bins_for(int(cpus["cpu"].nunique()))
-    depths = depth_series(recording.table("depths"), recording.table("arrivals"), intervals, queues.BINS)
-    yield "pipeline", pipeline.pipeline(analysis)
-    yield "packet_time", packet_time.packet_time(analysis)
-    yield "cores", cores.cores(core_series(cpus, stages, executions, intervals, bins))
-    yield "queues", queues.queues(depths, analysis.names)
+    for view in VIEWS:
+        for picture in pictures(view, recording, analysis, Selection()):
+            yield picture.name, picture.figure
 
 
 def _sheets(recording: Tables, analysis: Analysis, diagnosis: Diagnosis) -> dict[str, list[sheets.Sheet]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wgprof.analysis import units
-from wgprof.analysis.queues import direction_of
+from wgprof.analysis.tables import direction_of
 from wgprof.rules.facts import Facts
 from wgprof.rules.finding import DEFECT, Bound, Evidence, Finding, Severity, Step
 from wgprof.rules.rule import Judgement, Rule, at_least, shown

@@ -12,8 +12,12 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from wgprof.analysis.cores import CoreSeries
+from wgprof.analysis.cores import CoreSeries, core_series
+from wgprof.analysis.selection import Selection, as_part
+from wgprof.analysis.summary import Analysis
+from wgprof.analysis.tables import Tables
 from wgprof.views import theme
+from wgprof.views.picture import Picture, View, needs_traffic
 
 #: Bins along the time axis and cells in all maps together: what a screen can show and a report can carry.
 BINS = 240
@@ -77,3 +81,27 @@ def _map(series: CoreSeries, title: str, values: npt.NDArray[np.float64], *, gap
         ygap=gap,
         hovertemplate=f"{title}<br>CPU %{{y}}, %{{x:.1f}} s<br>%{{z}} %<extra></extra>",
     )
+
+
+def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[Picture]:
+    cpus, stages, executions = (recording.table(name) for name in ("cpus", "stages", "executions"))
+    bins, began_ns = bins_for(int(cpus["cpu"].nunique())), as_part(recording).began_ns
+    series = core_series(cpus, stages, executions, recording.table("intervals"), bins, began_ns)
+    return [
+        Picture(
+            "cores",
+            cores(series),
+            "Each CPU over time: first the kernel's own account, then the time measured in each stage. A stage that"
+            " cannot run in parallel is one bright stripe; work that migrates changes rows.",
+        )
+    ]
+
+
+VIEW = View(
+    "cores",
+    "Cores",
+    "What each CPU did and when: work that can spread is seen on all of them, work that cannot on one at a time.",
+    ("cpus", "stages", "executions", "intervals"),
+    _draw,
+    needs_traffic,
+)

@@ -13,12 +13,15 @@ import plotly.graph_objects as go
 
 from wgprof.analysis import units
 from wgprof.analysis.queues import Queue
+from wgprof.analysis.selection import Selection
 from wgprof.analysis.servers import Server
 from wgprof.analysis.stages import Stage
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
-from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, WAITS
+from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, WAITS, Tables
 from wgprof.analysis.waits import Wait
 from wgprof.views import theme
+from wgprof.views.packet_time import packet_time
+from wgprof.views.picture import Picture, View, needs_traffic
 
 _SERIAL = {"tx.send": "tx.work", "rx.deliver": "rx.napi"}
 _SERVERS = {**_SERIAL, "tx.encrypt": "encrypt.work", "rx.decrypt": "decrypt.work"}
@@ -230,3 +233,31 @@ def _text(
     if colour:
         font["color"] = colour
     figure.add_annotation(x=x, y=y, text=text, showarrow=False, xanchor=anchor, yanchor=valign, align=anchor, font=font)
+
+
+def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[Picture]:
+    return [
+        Picture(
+            "pipeline",
+            pipeline(analysis),
+            "The way of a packet, left to right. A stage with several lanes per CPU runs in parallel; a lane per peer"
+            " serves that peer's packets one at a time. Colour and figure in a lane: how busy it is. A ribbon is as"
+            " thick as the packets it carries. The outlined stage is the busiest server of its direction.",
+        ),
+        Picture(
+            "packet_time",
+            packet_time(analysis),
+            "Where an average packet's time goes. Solid: being worked on. Hatched: waiting for the step of the same"
+            " colour.",
+        ),
+    ]
+
+
+VIEW = View(
+    "pipeline",
+    "Pipeline",
+    "The steps that every packet goes through, how busy each is, and which of them holds the others up.",
+    ("stages", "executions", "cpus", "depths", "arrivals", "journeys"),
+    _draw,
+    needs_traffic,
+)

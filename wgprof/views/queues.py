@@ -6,10 +6,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from wgprof.analysis.depth import DepthSeries
+from wgprof.analysis.depth import DepthSeries, depth_series
 from wgprof.analysis.names import Names
-from wgprof.analysis.tables import LIMITS
+from wgprof.analysis.selection import Selection, as_part
+from wgprof.analysis.summary import Analysis
+from wgprof.analysis.tables import LIMITS, Tables
 from wgprof.views import theme
+from wgprof.views.picture import Picture, View, needs_traffic
 
 BINS = 300
 _PANEL_PX, _GAP_PX = 110, 44
@@ -95,3 +98,26 @@ def _line(figure: go.Figure, series: DepthSeries, label: str, colour: str, *, ro
             row=row,
             col=1,
         )
+
+
+def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[Picture]:
+    depths, arrivals, intervals = (recording.table(name) for name in ("depths", "arrivals", "intervals"))
+    series = depth_series(depths, arrivals, intervals, BINS, as_part(recording).began_ns)
+    return [
+        Picture(
+            "queues",
+            queues(series, analysis.names),
+            "Mean depth of each queue over time. A queue's limit is drawn where the queue came near it; crosses mark"
+            " refused packets.",
+        )
+    ]
+
+
+VIEW = View(
+    "queues",
+    "Queues",
+    "Where packets pile up: a queue that is long, or full, stands in front of whatever is too slow.",
+    ("depths", "arrivals", "intervals"),
+    _draw,
+    needs_traffic,
+)
