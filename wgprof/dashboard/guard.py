@@ -39,8 +39,10 @@ class Guard:
     @classmethod
     def of(cls, host: str) -> Guard:
         """The guard of a server bound to `host`: with a new token unless that is this machine alone."""
+        if is_local(host):
+            return cls(host, names=_LOCAL | {host.lower()})
         names = {*_LOCAL, host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
-        return cls(host, "" if is_local(host) else secrets.token_urlsafe(32), frozenset(names))
+        return cls(host, secrets.token_urlsafe(32), frozenset(names))
 
     def refusal(self, request: flask.Request) -> str:
         """Why the request is refused; empty if it is not."""
@@ -56,8 +58,8 @@ class Guard:
     def _known(self, name: str) -> bool:
         if name in self.names:
             return True
-        # Bound to every address: rebinding needs a name, so a bare address of this machine is none.
-        return bool(self.token) and _is_address(name)
+        # Bound to every address: rebinding needs a name, so a bare address is this machine's own.
+        return _is_address(self.host) and ipaddress.ip_address(self.host).is_unspecified and _is_address(name)
 
     def _has_token(self, request: flask.Request) -> bool:
         shown = (request.cookies.get(COOKIE, ""), request.args.get(PARAMETER, ""))
