@@ -69,9 +69,7 @@ class Part:
     def table(self, name: str) -> pd.DataFrame:
         """As `Tables.table`."""
         if name not in self._frames:
-            frame = self._recording.table(name)
-            keep = self._kept(name, frame)
-            self._frames[name] = frame if keep is None else frame[keep].reset_index(drop=True)
+            self._frames[name] = self._cut(name)
         return self._frames[name].copy(deep=False)
 
     @cached_property
@@ -84,7 +82,12 @@ class Part:
     @cached_property
     def journeys(self) -> Journeys:
         """The journeys of the part, joined once."""
-        return join_journeys(self.table("journeys"))
+        return join_journeys(self._cut("journeys"))
+
+    def _cut(self, name: str) -> pd.DataFrame:
+        frame = self._recording.table(name)
+        keep = self._kept(name, frame)
+        return frame if keep is None else frame[keep].reset_index(drop=True)
 
     def _kept(self, name: str, frame: pd.DataFrame) -> BoolArray | None:
         """The rows to keep; None: all of them."""

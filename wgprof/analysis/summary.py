@@ -11,7 +11,7 @@ from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.held import CryptWait, Held, crypt_waits, held_rows
 from wgprof.analysis.histogram import HistogramSums
-from wgprof.analysis.journeys import JourneyCounts, Sampling, join_journeys, journey_counts
+from wgprof.analysis.journeys import JourneyCounts, Sampling, journey_counts
 from wgprof.analysis.laws import Laws, laws_of
 from wgprof.analysis.ledger import Ledger, ledger_of
 from wgprof.analysis.mechanics import METRICS, Mechanics, mechanics_of
@@ -19,6 +19,7 @@ from wgprof.analysis.names import Names, names_of
 from wgprof.analysis.outer import OuterPath, outer_path
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
+from wgprof.analysis.selection import as_part
 from wgprof.analysis.servers import Server, busiest, server_rows
 from wgprof.analysis.spans import Spans, spans_of
 from wgprof.analysis.stages import Stage, stage_rows
@@ -99,8 +100,11 @@ class Analysis:
         return [check for check in self.checks if check.verdict == quality.FAIL]
 
 
-def analyse(recording: Tables) -> Analysis:
-    """Analyse a recording.  Pure: reads tables, writes nothing."""
+def analyse(recording: Tables, *, checked: bool = True) -> Analysis:
+    """Analyse a recording.  Pure: reads tables, writes nothing.
+
+    Without `checked` there are no checks and no other end: of a part of a recording neither says anything.
+    """
     names = names_of(recording.table("objects"))
     intervals, stages = recording.table("intervals"), recording.table("stages")
     executions, cpus = recording.table("executions"), recording.table("cpus")
@@ -111,11 +115,11 @@ def analyse(recording: Tables) -> Analysis:
     window = active_window(intervals, stages)
     if window is None:
         overhead, ledger = quality.overhead_of(recording, 0), ledger_of(recording, names, [])
-        checks = quality.idle_panel(recording, names, ledger, overhead)
+        checks = quality.idle_panel(recording, names, ledger, overhead) if checked else []
         return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, ledger, sampled)
 
     # The two large tables one after the other: joining journeys takes most memory.
-    journeys = join_journeys(recording.table("journeys"))
+    journeys = as_part(recording).journeys
     histograms = HistogramSums(recording.table("histograms"), window, _METRICS)
     sampling = Sampling(intervals)
     counts = journey_counts(journeys, sampling, window)
@@ -127,9 +131,9 @@ def analyse(recording: Tables) -> Analysis:
     overhead = quality.overhead_of(recording, sum(t.packets for t in headline.throughput) / window.recorded_s)
     ledger, inline = ledger_of(recording, names, counts), variant.is_inline
     evidence = Evidence(names, window, journeys, counts, queues, ledger, overhead, headline.busy_ce, inline)
-    checks = quality.panel(recording, evidence)
+    checks = quality.panel(recording, evidence) if checked else []
     waits = wait_rows(journeys, sampling, window)
-    ends = ends_within(recording, journeys)
+    ends = ends_within(recording, journeys) if checked else None
     spans = spans_of(recording, window)
     laws = laws_of(stages, executions, cpus, servers, cores, names, spans)
     held, by_cpu = held_rows(journeys, spans, window), crypt_waits(journeys, window)
