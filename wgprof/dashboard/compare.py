@@ -8,9 +8,59 @@ from dash.development.base_component import Component
 
 from wgprof.dashboard.figures import shown
 from wgprof.dashboard.library import Entry
-from wgprof.dashboard.pages import _grids, nothing
+from wgprof.dashboard.pages import grids, nothing
 from wgprof.dashboard.recordings import Recordings, Whole
-from wgprof.dashboard.state import State
-from wgprof.report.comparison import CAUTION, TEST, comparison_sheets, lines
-from wgprof.rules.comparison import compared
-from wgprof.views.catalogue import VIEWS
+from wgprof.report.comparison import ONE_RUN, TEST, comparison_sheets, lines
+from wgprof.views.picture import Picture
+from wgprof.views.pipeline import pipeline
+
+
+def compare_page(
+    recordings: Recordings, entries: list[Entry], entry: Entry, other: Entry | None, scheme: str
+) -> list[Component]:
+    """A choice of the other recording; with it what changed, and both pipelines."""
+    others = [candidate for candidate in entries if candidate.slug != entry.slug and not candidate.live]
+    if entry.live:
+        return [
+            nothing("A recording being written cannot be compared yet.", "Stop it first: Ctrl-C in `wgprof record`.")
+        ]
+    if not others:
+        return [
+            nothing(
+                "There is nothing to compare with.",
+                "Name two recordings, or the folder they are in: `wgprof dashboard A.wgprof B.wgprof`.",
+            )
+        ]
+    chooser = dmc.Select(
+        id={"kind": "against", "name": "other"},
+        label="Compare with",
+        description="What changed from the recording chosen above to this one.",
+        placeholder="Choose a recording",
+        data=[{"value": candidate.slug, "label": candidate.name} for candidate in others],
+        value=other.slug if other is not None and other in others else None,
+        searchable=True,
+        w=420,
+        mt="xs",
+    )
+    if other is None or other not in others:
+        return [chooser]
+    first, second = recordings.whole(entry), recordings.whole(other)
+    comparison = recordings.compared(first, second)
+    names = (entry.name, other.name)
+    words = [html.P(line) for line in lines(comparison, names)]
+    method = html.Ul([html.Li(TEST), html.Li(ONE_RUN)], className="notes")
+    beside = [_side(whole, name, scheme) for whole, name in ((first, entry.name), (second, other.name))]
+    found = comparison_sheets(comparison, names)
+    return [
+        chooser,
+        html.Section(words, className="card", **{"aria-label": "What changed"}),
+        html.Div(beside, className="beside"),
+        *grids(found, "compare"),
+        method,
+    ]
+
+
+def _side(whole: Whole, name: str, scheme: str) -> Component:
+    number = whole.identity[1]
+    picture = Picture(f"pipeline-{number}", pipeline(whole.analysis), f"The pipeline of {name}.")
+    return html.Section([html.H2(name), shown(picture, scheme)])

@@ -13,7 +13,9 @@ from wgprof.report.sheets import Sheet
 _ROW_PX, _HEADER_PX = 34, 40
 #: Taller ones scroll.
 _MOST_PX = 560
-_LONGEST_TEXT = 60  # characters; longer cells wrap
+_LONGEST_TEXT, _MOST_TEXT = 34, 120  # characters: longer cells wrap; longer ones ask for no more room
+_LEAST_WRAPPED_PX = 170
+_CHARACTER_PX, _PADDING_PX = 7.2, 34
 #: What the columns' words mean, where a reader may not know.
 MEANINGS = {
     "CE": "cores-equivalent: CPU seconds per second",
@@ -49,14 +51,13 @@ def grid(sheet: Sheet, name: str) -> Component:
     tall = _HEADER_PX + _ROW_PX * len(rows) + 4
     fits = not wraps and tall <= _MOST_PX
     options: dict[str, Any] = {
-        "theme": {"function": "wgprofTheme(theme)"},
+        "theme": {"function": "wgprofTheme(agGrid)"},
         "rowHeight": _ROW_PX,
         "headerHeight": _HEADER_PX,
         "enableCellTextSelection": True,
         "ensureDomOrder": True,
         "suppressColumnVirtualisation": True,
         "tooltipShowDelay": 300,
-        "ariaLabel": sheet.title,
         "animateRows": False,
         "accentedSort": False,
     }
@@ -67,8 +68,6 @@ def grid(sheet: Sheet, name: str) -> Component:
         columnDefs=columns,
         rowData=rows,
         defaultColDef={"resizable": True, "sortable": True, "suppressMovable": True},
-        columnSize="responsiveSizeToFit" if wraps else "autoSize",
-        columnSizeOptions={"skipHeader": False},
         dashGridOptions=options,
         rowClassRules={f"row-{kind}": f"params.data.kind == '{kind}'" for kind in sorted(set(sheet.kinds)) if kind},
         style={"height": None if "domLayout" in options else f"{min(tall, _MOST_PX)}px", "width": "100%"},
@@ -78,16 +77,17 @@ def grid(sheet: Sheet, name: str) -> Component:
 
 
 def _column(sheet: Sheet, number: int) -> dict[str, Any]:
-    name = str(sheet.columns[number])
-    texts = [cells[number] for cells in sheet.rows]
-    column: dict[str, Any] = {"field": f"c{number}", "headerName": name or "state"}
+    """A column as wide as its texts, or wider where there is room; long texts wrap."""
+    name = str(sheet.columns[number]) or "state"
+    longest = max(len(cells[number]) for cells in sheet.rows)
+    wraps = longest > _LONGEST_TEXT
+    width = _PADDING_PX + round(_CHARACTER_PX * max(min(longest, _LONGEST_TEXT), 1.15 * len(name)))
+    column: dict[str, Any] = {"field": f"c{number}", "headerName": name, "flex": width, "minWidth": width}
     if name in MEANINGS:
         column["headerTooltip"] = MEANINGS[name]
     if number >= sheet.left:
-        column |= {"type": "rightAligned", "comparator": {"function": "byFigure"}, "cellClass": "figure"}
-    longest = max(map(len, [name, *texts]))
-    if longest > _LONGEST_TEXT:
-        column |= {"wrapText": True, "autoHeight": True, "flex": 3, "minWidth": 240, "cellClass": "long"}
-    else:
-        column["minWidth"] = 64
+        column |= {"type": "rightAligned", "comparator": {"function": "byFigure"}}
+    if wraps:
+        share = round(_CHARACTER_PX * min(longest, _MOST_TEXT))
+        column |= {"wrapText": True, "autoHeight": True, "flex": share, "minWidth": _LEAST_WRAPPED_PX}
     return column

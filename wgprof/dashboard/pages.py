@@ -42,7 +42,9 @@ def all_pages() -> list[Page]:
     """Every page in the order of the navigation; the first is shown first."""
     first, *rest = [Page(view.name, view.title, view.sentence, view.whole) for view in VIEWS]
     own = {
-        FINDINGS: Page(FINDINGS, "Findings", "What holds the tunnel up, how that was decided, and what to do about it."),
+        FINDINGS: Page(
+            FINDINGS, "Findings", "What holds the tunnel up, how that was decided, and what to do about it."
+        ),
         QUALITY: Page(
             QUALITY,
             "Quality",
@@ -57,7 +59,7 @@ def all_pages() -> list[Page]:
 
 def heading(page: Page) -> list[Component]:
     """Title and what the page is for."""
-    return [html.H1(page.title), html.P(page.lead, className="lead")]
+    return [html.Div([html.H1(page.title), html.P(page.lead, className="lead")], className="heading")]
 
 
 def verdict_of(whole: Whole) -> tuple[list[Component], str]:
@@ -81,7 +83,7 @@ def view_page(view: View, cut: Cut, selection: Selection, scheme: str) -> list[C
     tiles = [_tiles(cut.analysis)] if view is VIEWS[0] else []
     figures = [shown(picture, scheme) for picture in view.draw(cut.part, cut.analysis, selection)]
     behind = _BEHIND.get(view.name, lambda _: [])(cut.analysis)
-    return [*tiles, *figures, *_grids(behind, view.name)]
+    return [*figures, *tiles, *grids(behind, view.name)]
 
 
 def _behind_pipeline(analysis: Analysis) -> list[Sheet]:
@@ -98,7 +100,8 @@ _BEHIND: Mapping[str, Callable[[Analysis], list[Sheet]]] = {
 }
 
 
-def _grids(found: list[Sheet], name: str) -> list[Component]:
+def grids(found: list[Sheet], name: str) -> list[Component]:
+    """The sheets that have rows; `name` is that of the page, to tell its grids from others."""
     return [grid(sheet, f"{name}-{number}") for number, sheet in enumerate(found) if sheet.rows]
 
 
@@ -136,7 +139,7 @@ def findings_page(whole: Whole, links: Callable[[str], str]) -> list[Component]:
         text = "Every signature that was looked for is below, with the figure that decided against it."
         cards = [nothing("Nothing was found.", text)]
     rest = [findings.ruled_out_sheet(diagnosis)] if analysis.window is not None else []
-    return [*_notes(sheets.notes(analysis)), *cards, *_grids(rest, "ruled-out")]
+    return [*_notes(sheets.notes(analysis)), *cards, *grids(rest, "ruled-out")]
 
 
 def _card(found: findings.Shown, number: int, links: Callable[[str], str]) -> Component:
@@ -152,7 +155,7 @@ def _card(found: findings.Shown, number: int, links: Callable[[str], str]) -> Co
             html.H2(found.title),
             *(html.P(line, className="soft") for line in found.lines),
             html.Ol(steps) if steps else html.Div(),
-            *_grids([found.evidence], f"evidence-{number}"),
+            *grids([found.evidence], f"evidence-{number}"),
             html.P(between, className="soft"),
         ],
         className=f"card {finding.kind}",
@@ -163,7 +166,7 @@ def quality_page(whole: Whole) -> list[Component]:
     """The panel, what was lost, and what the checks mean."""
     analysis = whole.analysis
     found = [sheets.quality_sheet(analysis), losses.ledger_sheet(analysis), losses.meanings_sheet(analysis)]
-    return [*_notes(sheets.notes(analysis)), *_grids(found, "quality")]
+    return [*_notes(sheets.notes(analysis)), *grids(found, "quality")]
 
 
 def recording_page(whole: Whole) -> list[Component]:
@@ -173,7 +176,7 @@ def recording_page(whole: Whole) -> list[Component]:
     manifest.rows.extend(rows)
     manifest.kinds.extend("" for _ in rows)
     log = sheets.log_sheet(whole.part, ("info", "warning", "error"))
-    return _grids([probes_sheet(whole.part), log, manifest], "recording")
+    return grids([probes_sheet(whole.part), log, manifest], "recording")
 
 
 def _notes(lines: list[str]) -> list[Component]:
@@ -197,3 +200,8 @@ def failed(error: WgprofError) -> Component:
 def _with_code(text: str) -> list[Component | str]:
     """Text in which what stands between backticks is code."""
     return [html.Code(part) if number % 2 else part for number, part in enumerate(text.split("`"))]
+
+
+def note_of(whole: Whole) -> list[Component]:
+    """What was left out, if anything was."""
+    return [html.P(_with_code(whole.note), className="lead")] if whole.note else []

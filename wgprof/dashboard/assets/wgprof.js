@@ -102,8 +102,8 @@ window.dash_clientside = window.dash_clientside || {};
     const one = figure(a), other = figure(b);
     return one === other ? 0 : one < other ? -1 : 1;
   };
-  functions.wgprofTheme = function (theme) {
-    return theme.themeQuartz.withParams({
+  functions.wgprofTheme = function (agGrid) {
+    return agGrid.themeQuartz.withParams({
       backgroundColor: "var(--ground)", foregroundColor: "var(--ink)", textColor: "var(--ink)",
       headerTextColor: "var(--soft)", headerBackgroundColor: "var(--panel)", borderColor: "var(--line)",
       chromeBackgroundColor: "var(--panel)", oddRowBackgroundColor: "var(--ground)", accentColor: "#1c7ed6",
