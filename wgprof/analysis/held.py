@@ -91,7 +91,7 @@ class _Sorted:
         self._wait = np.maximum(journeys.start_ns[_DELIVER, mine] - ready, 0)
         self._cpu = journeys.cpu[_DECRYPT, mine]
         self._delivered_on, self._delivered = journeys.cpu[_DELIVER, mine], journeys.end_ns[_DELIVER, mine]
-        holder = _last_of_those_before(ready, _sessions(journeys, mine))
+        holder = last_of_those_before(ready, sessions(journeys, mine))
         #: Not longer than it really waited: the holder may be another delivery's, or a clock's rounding.
         self._held = np.minimum(np.where(holder >= 0, np.maximum(ready[holder] - ready, 0), 0), self._wait)
         self._holder_cpu = np.where(holder >= 0, self._cpu[holder], -1)
@@ -124,13 +124,13 @@ class _Sorted:
         return int(np.count_nonzero((cpu[1:] != cpu[:-1]) & (peer[1:] == peer[:-1])))
 
 
-def _sessions(journeys: Journeys, mine: IntArray) -> IntArray:
+def sessions(journeys: Journeys, mine: IntArray) -> IntArray:
     """A rising number for each session, along `mine`, which is sorted by session."""
     peer, key = journeys.object[mine], journeys.key_index[mine]
     return np.append(0, np.cumsum((peer[1:] != peer[:-1]) | (key[1:] != key[:-1])))
 
 
-def _last_of_those_before(ready: IntArray, session: IntArray) -> IntArray:
+def last_of_those_before(ready: IntArray, session: IntArray) -> IntArray:
     """For each packet the one before it in its session that was ready last; -1 for the first."""
     span = int(ready.max() - ready.min()) + 1
     raised = (ready - ready.min()) + session * span

@@ -11,10 +11,19 @@ from collections.abc import Iterator
 from wgprof.analysis.selection import Selection, as_part
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
-from wgprof.views import cores, pipeline, queues
+from wgprof.views import cores, journeys, latency, pipeline, quality, queues, stacks, wakeups
 from wgprof.views.picture import Picture, View
 
-VIEWS: tuple[View, ...] = (pipeline.VIEW, cores.VIEW, queues.VIEW)
+VIEWS: tuple[View, ...] = (
+    pipeline.VIEW,
+    cores.VIEW,
+    queues.VIEW,
+    latency.VIEW,
+    journeys.VIEW,
+    wakeups.VIEW,
+    stacks.VIEW,
+    quality.VIEW,
+)
 
 
 def view_of(name: str) -> View:

@@ -2,69 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import plotly.graph_objects as go
 
 from wgprof.analysis import units
+from wgprof.analysis.latency import steps_of
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
-from wgprof.analysis.tables import DIRECTIONS, STAGES, WAITS
+from wgprof.analysis.tables import DIRECTIONS, STAGES
 from wgprof.views import theme
 
 #: From this on the axis is in milliseconds.
 _LONG_NS = 10e6
-#: Colours on which dark text is read better.
-_LIGHT = frozenset(theme.COLOURS[stage] for stage in ("tx.stage", "rx.receive", "rx.decrypt"))
 
 
 def packet_time(analysis: Analysis) -> go.Figure:
     """One bar for each direction, its parts in the order of the path; waits are hatched."""
-    services = {s.stage: s.service_mean_ns or 0.0 for s in analysis.stages if s.object is None}
-    waits = {w.wait: w.mean_ns or 0.0 for w in analysis.waits if w.object is None}
-    steps = services | waits
-    longest = max((sum(steps.get(n, 0.0) for n in (*STAGES[d], *WAITS[d])) for d in DIRECTIONS), default=0.0)
+    return packet_times({"": analysis})
+
+
+def packet_times(analyses: Mapping[str, Analysis]) -> go.Figure:
+    """The same of several recordings by name, one below the other on one axis."""
+    steps = {name: _means(analysis) for name, analysis in analyses.items()}
+    longest = max(
+        (sum(means.get(n, 0.0) for n in steps_of(d)) for means in steps.values() for d in DIRECTIONS), default=0
+    )
     if not longest:
         return theme.nothing(120, "No times were measured.")
-    unit, unit_ns = ("ms", 1e6) if longest > _LONG_NS else ("µs", 1e3)
+    unit_ns = ("ms", 1e6) if longest > _LONG_NS else ("µs", 1e3)
+    rows = [(d, name, f"{DIRECTION_NAMES[d]}, {theme.safe(name, 24)}" if name else DIRECTION_NAMES[d])
+            for d in DIRECTIONS for name in analyses]  # fmt: skip
     figure = theme.base(
-        210,
+        36 * len(rows) + 138,
         barmode="stack",
-        margin={"l": 80, "r": 20, "t": 10, "b": 45},
+        margin={"l": 230 if len(analyses) > 1 else 80, "r": 20, "t": 10, "b": 45},
         legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
-        xaxis_title=f"mean time of a packet, {unit}",
+        xaxis_title=f"mean time of a packet, {unit_ns[0]}",
         bargap=0.3,
         uniformtext={"mode": "hide", "minsize": 11},
     )
     figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
     for direction in DIRECTIONS:
-        for number, stage in enumerate(STAGES[direction]):
-            if number:
-                wait = WAITS[direction][number - 1]
-                _part(figure, direction, wait, (waits.get(wait, 0.0), unit_ns), theme.COLOURS[stage], waits=True)
-            _part(figure, direction, stage, (services.get(stage, 0.0), unit_ns), theme.COLOURS[stage], waits=False)
+        for number, step in enumerate(steps_of(direction)):
+            colour = theme.COLOURS[STAGES[direction][(number + 1) // 2]]
+            means = [(label, steps[name].get(step, 0.0)) for d, name, label in rows if d == direction]
+            _part(figure, step, means, unit_ns[1], colour, waits=number % 2 == 1)
     return figure
 
 
+def _means(analysis: Analysis) -> dict[str, float]:
+    services = {s.stage: s.service_mean_ns or 0.0 for s in analysis.stages if s.object is None}
+    return services | {w.wait: w.mean_ns or 0.0 for w in analysis.waits if w.object is None}
+
+
 def _part(
-    figure: go.Figure, direction: str, name: str, mean_and_unit_ns: tuple[float, float], colour: str, *, waits: bool
+    figure: go.Figure, name: str, means: Sequence[tuple[str, float]], unit_ns: float, colour: str, *, waits: bool
 ) -> None:
-    mean_ns, unit_ns = mean_and_unit_ns
-    if not mean_ns:
+    """One step: of each row its name and its mean in nanoseconds."""
+    shown = [(label, mean) for label, mean in means if mean]
+    if not shown:
         return
     marker: dict[str, object] = {"color": colour, "line": {"width": 1, "color": "rgba(255,255,255,0.6)"}}
     if waits:
         hatch = {"shape": "/", "size": 7, "solidity": 0.2, "fillmode": "replace"}
-        marker["pattern"] = {**hatch, "fgcolor": theme.tint(colour, 0.5), "bgcolor": theme.tint(colour, 0.25)}
+        marker["pattern"] = {**hatch, "fgcolor": theme.tint(colour, 0.65), "bgcolor": theme.tint(colour, 0.4)}
     figure.add_trace(
         go.Bar(
-            y=[DIRECTION_NAMES[direction]],
-            x=[round(mean_ns / unit_ns, 4)],
+            y=[label for label, _ in shown],
+            x=[round(mean / unit_ns, 4) for _, mean in shown],
             orientation="h",
             name=name,
             marker=marker,
-            text=[f"{name} {units.duration(mean_ns)}"],
+            text=[f"{name} {units.duration(mean)}" for _, mean in shown],
             textposition="inside",
             insidetextanchor="middle",
-            textfont={"color": "#10151b" if waits or colour in _LIGHT else "#ffffff", "size": 12},
-            hovertemplate=f"{name}<br>{units.duration(mean_ns)} on average<extra></extra>",
+            textangle=0,
+            textfont={"color": theme.ink_over(colour, waits), "size": 12},
+            customdata=[units.duration(mean) for _, mean in shown],
+            hovertemplate=f"%{{y}}<br>{name}: %{{customdata}} on average<extra></extra>",
         )
     )

@@ -97,7 +97,7 @@ def _predicted(figure: go.Figure, points: Sequence[Point], axis: Axis, colour: s
             y=np.round(band, 4),
             mode="lines",
             fill="toself",
-            fillcolor=f"rgba({', '.join(str(int(colour[n : n + 2], 16)) for n in (1, 3, 5))}, 0.15)",
+            fillcolor=theme.faint(colour, 0.15),
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,

@@ -7,6 +7,7 @@ on a dark one changes `font.color` and the axes' lines (see `reports/report.js`)
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
 
 import plotly.graph_objects as go
@@ -19,7 +20,7 @@ COLOURS: Mapping[str, str] = {
     "tx.stage": "#56b4e9",
     "tx.encrypt": "#0072b2",
     "tx.send": "#009e73",
-    "rx.receive": "#f0e442",
+    "rx.receive": "#cc79a7",
     "rx.decrypt": "#e69f00",
     "rx.deliver": "#d55e00",
 }
@@ -30,7 +31,11 @@ MUTED = "#7a828c"
 WAIT = "#9aa5b1"
 #: Even steps of lightness, so it survives grey print.
 SCALE = "Cividis"
+#: For shares of which most are small: the ground shines through, so that it works on light and on dark.
+DENSITY = ((0.0, "rgba(213,94,0,0.12)"), (1.0, "rgba(213,94,0,1)"))
 INK, GRID = "#1c2530", "rgba(128,136,148,0.25)"
+_TIMES = {1e-7: "100 ns", 1e-6: "1 µs", 1e-5: "10 µs", 1e-4: "100 µs", 1e-3: "1 ms", 1e-2: "10 ms", 1e-1: "100 ms",
+          1.0: "1 s", 10.0: "10 s", 100.0: "100 s"}  # fmt: skip
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 
 
@@ -65,10 +70,23 @@ def dress(figure: go.Figure, height: int, **layout: object) -> None:
     figure.update_yaxes(title_font_size=13)
 
 
+def time_axis(figure: go.Figure, low_s: float, high_s: float, *, upright: bool = True) -> None:
+    """A logarithmic axis of seconds, ticks with their units, in whole decades."""
+    low, high = math.floor(math.log10(max(low_s, 1e-7))), math.ceil(math.log10(max(high_s, 1e-6)) + 1e-9)
+    ticks = {value: text for value, text in _TIMES.items() if 10**low <= value * 1.001 and value <= 10**high * 1.001}
+    update = figure.update_yaxes if upright else figure.update_xaxes
+    update(type="log", range=[low, high], tickvals=list(ticks), ticktext=list(ticks.values()))
+
+
 def tint(colour: str, share: float) -> str:
     """`colour` (#rrggbb) mixed with white: 1 is the colour itself."""
     parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return "#" + "".join(f"{round(255 - (255 - part) * share):02x}" for part in parts)
+
+
+def faint(colour: str, opacity: float) -> str:
+    """`colour` (#rrggbb), letting the ground through: 1 is the colour itself."""
+    return f"rgba({', '.join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))}, {opacity:g})"
 
 
 def heat(share: float) -> str:
@@ -79,6 +97,15 @@ def heat(share: float) -> str:
 def ink_on(share: float) -> str:
     """A text colour that can be read on `heat(share)`."""
     return "#ffffff" if share < 0.55 else "#10151b"
+
+
+#: Colours on which dark text is read better.
+_LIGHT = frozenset(COLOURS[stage] for stage in ("tx.stage", "rx.receive", "rx.decrypt"))
+
+
+def ink_over(colour: str, hatched: bool = False) -> str:
+    """A text colour that can be read on one of COLOURS, or on its hatching."""
+    return "#10151b" if hatched or colour in _LIGHT else "#ffffff"
 
 
 def nothing(height: int, message: str) -> go.Figure:
