@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from wgprof.errors import MachineError
+from wgprof.errors import MachineError, RecordingError
 
 _NEEDED = ("dash", "dash_ag_grid", "dash_mantine_components")
 
@@ -41,7 +41,7 @@ def command(given: tuple[Path, ...], live: bool, port: int, host: str, no_browse
     entries = library.entries()
     if not entries and not live:
         where = ", ".join(map(str, given)) or "this folder"
-        raise MachineError(f"there is no recording in {where}", "Make one: wgprof record --duration 30")
+        raise RecordingError(f"there is no recording in {where}", "Make one: wgprof record --duration 30")
     guard = Guard.of(host)
     status = console.status("Reading")
 

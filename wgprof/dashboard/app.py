@@ -39,6 +39,9 @@ from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
 from wgprof.views.catalogue import view_of
 
+#: Versions of what is not there, and of what cannot be read.
+_NONE, _UNREADABLE = -2, -1
+_BUG = "This is a bug; the terminal shows where. Please report it."
 _LOG = logging.getLogger("wgprof.dashboard")
 #: No request to anybody else, no frame around the page, no script but our own; styles are set by the components.
 _POLICY = (
@@ -69,7 +72,7 @@ class Dashboard:
     def version(self, search: str) -> int:
         """A number that grows when what the address shows has something new."""
         entry = self._library.find(parse(search).file)
-        return self._recordings.version(entry) if entry is not None else 0
+        return self._recordings.version(entry) if entry is not None else _NONE
 
     def answer(self, search: str, scheme: str, asked: int) -> Answer:
         """Everything for one address."""
@@ -77,14 +80,19 @@ class Dashboard:
         first = next(iter(self._pages))
         page = self._pages.get(state.page, self._pages[first])
         state = replace(state, page=page.name if page.name != first else "")
-        facts = _facts(state, search, page, asked) | {"files": _choices(entries)}
+        facts = _facts(state, search, page, asked) | {"files": _choices(entries), "follows": self._library.live}
         nav = shell.navigation(
             [(p.name, p.title, self._address(state, p.name)) for p in self._pages.values()], page.name
         )
         entry = self._library.find(state.file)
         if entry is None:
             return Answer([], "", [*heading(page), _no_entry(state, entries)], nav, facts)
-        facts |= {"file": entry.slug, "live": entry.live, "title": f"{page.title} · {entry.name} · wgprof"}
+        facts |= {
+            "file": entry.slug,
+            "live": entry.live,
+            "follows": entry.live,
+            "title": f"{page.title} · {entry.name} · wgprof",
+        }
         try:
             whole = self._recordings.whole(entry)
         except WgprofError as error:
@@ -96,6 +104,15 @@ class Dashboard:
         except WgprofError as error:
             content = [failed(error)]
         return Answer(verdict, kind, [*heading(page), *note_of(whole), *content], nav, facts)
+
+    def broken(self, search: str, asked: int, error: Exception) -> Answer:
+        """The page for an address whose page could not be drawn."""
+        state, first = parse(search), next(iter(self._pages.values()))
+        page = self._pages.get(state.page, first)
+        why = WgprofError(f"This page could not be drawn: {type(error).__name__}", _BUG)
+        facts = _facts(state, search, page, asked) | {"files": _choices(self._library.entries())}
+        links = [(p.name, p.title, self._address(state, p.name)) for p in self._pages.values()]
+        return Answer([], "", [*heading(page), failed(why)], shell.navigation(links, page.name), facts)
 
     def _content(
         self, page: Page, whole: Whole, entry: Entry, entries: list[Entry], state: Asked, scheme: str
@@ -154,18 +171,22 @@ def make_app(library: Library, recordings: Recordings, guard: Guard, *, live: bo
             scheme = "light"
         try:
             version = dashboard.version(search)
-            same = facts is not None and (facts["search"], facts["scheme"]) == (search, scheme)
-            if same and facts is not None and facts["version"] == version:
-                return (*[dash.no_update] * 4, {**facts, "asked": asked})
         except WgprofError:
-            version = -1  # answering says why
+            version = _UNREADABLE
+        if facts is not None and (facts["search"], facts["scheme"], facts["version"]) == (search, scheme, version):
+            return (*[dash.no_update] * 4, {**facts, "asked": asked})
         try:
             answer = dashboard.answer(search, scheme, asked)
-        except Exception:
+        except Exception as error:  # a page that says so is better than one that stays as it was
             _LOG.exception("the page for %r could not be drawn", search)
-            raise
-        facts = answer.facts | {"scheme": scheme, "version": version}
-        return answer.verdict, answer.kind, answer.page, answer.nav, facts
+            answer = dashboard.broken(search, asked, error)
+        return (
+            answer.verdict,
+            answer.kind,
+            answer.page,
+            answer.nav,
+            answer.facts | {"scheme": scheme, "version": version},
+        )
 
     hashes = " ".join(f"'{found}'" if not found.startswith("'") else found for found in app.csp_hashes())
     protect(server, guard, _POLICY.format(scripts=hashes))
@@ -214,6 +235,7 @@ def _facts(state: Asked, search: str, page: Page, asked: int) -> dict[str, Any]:
         "version": 0,
         "file": state.file,
         "live": False,
+        "follows": False,
         "whole": page.whole,
         "title": f"{page.title} · wgprof",
         "bounds": [0.0, 1.0],

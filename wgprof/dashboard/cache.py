@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 class Cache(Generic[Key, Value]):
-    """Keeps what was used last, as long as the sum of weights is at most `most`; the newest stays whatever it weighs."""
+    """Keeps what was used last while the sum of weights is at most `most`; the newest stays whatever it weighs."""
 
     def __init__(self, most: int, weigh: Callable[[Value], int]) -> None:
         self._most = most

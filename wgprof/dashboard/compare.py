@@ -33,8 +33,7 @@ def compare_page(
         ]
     chooser = dmc.Select(
         id={"kind": "against", "name": "other"},
-        label="Compare with",
-        description="What changed from the recording chosen above to this one.",
+        label=f"From {entry.name} to",
         placeholder="Choose a recording",
         data=[{"value": candidate.slug, "label": candidate.name} for candidate in others],
         value=other.slug if other is not None and other in others else None,
@@ -43,7 +42,8 @@ def compare_page(
         mt="xs",
     )
     if other is None or other not in others:
-        return [chooser]
+        why = "Every figure of both is compared second by second; what is within the noise is called the same."
+        return [chooser, nothing("Choose a second recording above.", why)]
     first, second = recordings.whole(entry), recordings.whole(other)
     comparison = recordings.compared(first, second)
     names = (entry.name, other.name)

@@ -67,7 +67,7 @@ class Guard:
 
 
 def protect(server: flask.Flask, guard: Guard, policy: str) -> None:
-    """Put the guard before every request, and the headers of safety, with the Content-Security-Policy, on every answer."""
+    """Put the guard before every request; headers of safety and the Content-Security-Policy on every answer."""
 
     @server.before_request
     def check() -> flask.typing.ResponseReturnValue | None:

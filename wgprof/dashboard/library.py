@@ -35,7 +35,7 @@ class Library:
 
     def __init__(self, given: Sequence[Path], *, live: bool = False) -> None:
         self._given = [path.absolute() for path in given] or [Path.cwd()]
-        self._live = live
+        self.live = live
         for path in self._given:
             if not path.exists() and not (live and _finished(path).exists()):
                 raise RecordingError(f"{path} does not exist", "Check the path.")
@@ -67,7 +67,7 @@ class Library:
                     yield candidate
 
     def _of_folder(self, folder: Path) -> list[Path]:
-        endings = (RECORDING, RECORDING + SUFFIX) if self._live else (RECORDING,)
+        endings = (RECORDING, RECORDING + SUFFIX) if self.live else (RECORDING,)
         root, there = folder.resolve(), []
         for path in folder.iterdir():
             # A link may point anywhere; what was given is this folder.
@@ -76,7 +76,7 @@ class Library:
         return [path for _, _, path in sorted(there)]
 
     def _entry(self, path: Path, taken: dict[str, Entry]) -> Entry:
-        live = self._live and path.name.endswith(SUFFIX)
+        live = self.live and path.name.endswith(SUFFIX)
         if live and not path.exists():
             path, live = _finished(path), False
         name = path.name.removesuffix(SUFFIX).removesuffix(RECORDING)

@@ -2,7 +2,7 @@
 // What happens in the browser alone: the address and the controls follow each other.
 window.dash_clientside = window.dash_clientside || {};
 (function () {
-  const none = window.dash_clientside.no_update;
+  const nothing = function () { return window.dash_clientside.no_update; };  // Dash sets it later than this runs
   const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
 
   function schemeOf(search) {
@@ -34,12 +34,19 @@ window.dash_clientside = window.dash_clientside || {};
 
     // The controls show what was drawn, unless the address has moved on since.
     controls: function (facts) {
-      if (!facts || facts.search !== (window.location.search || "")) return Array(14).fill(none);
+      if (!facts || facts.search !== (window.location.search || "")) return Array(14).fill(nothing());
       const whole = facts.range[0] === facts.bounds[0] && facts.range[1] === facts.bounds[1];
       const text = facts.live ? "the last " + seconds(facts.bounds[1] - facts.bounds[0])
         : whole ? "all " + seconds(facts.bounds[1] - facts.bounds[0])
         : seconds(facts.range[0]) + " to " + seconds(facts.range[1]);
       document.title = facts.title;
+      // For whoever waits for the page: which address is on the screen, and which version of it.
+      const page = document.documentElement.dataset;
+      window.requestAnimationFrame(function () {
+        window.requestAnimationFrame(function () {
+          page.shown = facts.search; page.version = facts.version; page.shownScheme = facts.scheme;
+        });
+      });
       return [
         facts.files, facts.file, facts.bounds[0], facts.bounds[1], facts.range, facts.live || facts.whole,
         text, facts.direction, facts.peers_known, facts.peers, facts.theme, facts.live ? "inline-flex" : "none",
@@ -47,40 +54,36 @@ window.dash_clientside = window.dash_clientside || {};
       ];
     },
 
-    // A changed control changes the address.
+    // A changed control changes the address; one that says what was drawn anyway does not.
     address: function (file, range, direction, peers, theme, against, reset, facts) {
-      const who = (window.dash_clientside.callback_context.triggered[0] || {}).prop_id || "";
-      if (!facts || !who) return none;
+      const triggered = window.dash_clientside.callback_context.triggered.map(function (t) { return t.prop_id; });
+      const changed = function (name) { return triggered.some(function (id) { return id.includes(name); }); };
+      if (!facts) return nothing();
       const now = window.location.search || "";
       const asked = new URLSearchParams(now);
-      if (who === "file.value" && file && file !== facts.file) {
+      const known = function (list) { return (list || []).map(Number).sort(function (a, b) { return a - b; }).join(","); };
+      if (changed("reset.") && reset) {
+        ["from", "to", "dir", "peers"].forEach(function (key) { asked.delete(key); });
+      }
+      if (changed("file.") && file && file !== facts.file) {
         ["from", "to", "peers", "against"].forEach(function (key) { asked.delete(key); });
         asked.set("file", file);
-      } else if (who === "range.value" && range && !facts.live) {
+      }
+      if (changed("range.") && range && !facts.live && String(range) !== String(facts.range)) {
         put(asked, "from", range[0] > facts.bounds[0] + 0.05 ? String(Math.round(range[0] * 10) / 10) : "");
         put(asked, "to", range[1] < facts.bounds[1] - 0.05 ? String(Math.round(range[1] * 10) / 10) : "");
-      } else if (who === "direction.value") {
-        put(asked, "dir", direction);
-      } else if (who === "peers.value") {
-        put(asked, "peers", (peers || []).map(Number).sort(function (a, b) { return a - b; }).join(","));
-      } else if (who === "theme.value") {
-        put(asked, "theme", theme);
-      } else if (who.includes("against")) {
-        const other = (against || [])[0];
-        if (!other) return none;
-        put(asked, "against", other);
-      } else if (who === "reset.n_clicks" && reset) {
-        ["from", "to", "dir", "peers"].forEach(function (key) { asked.delete(key); });
-      } else {
-        return none;
       }
+      if (changed("direction.") && direction !== facts.direction) put(asked, "dir", direction);
+      if (changed("peers.") && known(peers) !== known(facts.peers)) put(asked, "peers", known(peers));
+      if (changed("theme.") && theme !== facts.theme) put(asked, "theme", theme);
+      if (changed("against") && (against || [])[0]) asked.set("against", against[0]);
       const next = written(asked);
-      return next === now ? none : next;
+      return next === now ? nothing() : next;
     },
 
     // Ask for what is new, but never before the last answer was drawn.
     pulse: function (beat, asked, facts) {
-      return facts && facts.live && facts.asked === asked ? asked + 1 : none;
+      return facts && facts.follows && facts.asked === asked ? asked + 1 : nothing();
     },
   };
 
