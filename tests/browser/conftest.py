@@ -85,7 +85,7 @@ def drawn(page: Page) -> Page:
     """Wait until what the address says is on the screen."""
     page.wait_for_function(
         """() => document.documentElement.dataset.shown === location.search
-            && !document.querySelector('.plot .js-plotly-plot:not(:has(.main-svg))')"""
+            && !document.querySelector('.plot:not(:has(.main-svg))')"""
     )
     return page
 

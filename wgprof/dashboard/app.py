@@ -11,6 +11,7 @@ import flask
 from dash import ALL, ClientsideFunction, Input, Output, State
 from dash.development.base_component import Component
 
+from wgprof.analysis.names import clean
 from wgprof.dashboard import shell
 from wgprof.dashboard.compare import compare_page
 from wgprof.dashboard.guard import Guard, protect
@@ -254,7 +255,7 @@ def _facts_of(whole: Whole, state: Asked) -> dict[str, Any]:
     start = low if state.start_s is None or whole.live else min(max(state.start_s, low), high)
     end = high if state.end_s is None or whole.live else min(max(state.end_s, start), high)
     known = [{"value": str(number), "label": label} for number, label in whole.peers.items()]
-    created = str(whole.part.manifest.get("created", ""))[:20].replace("T", " ").replace("Z", " UTC")
+    created = clean(whole.part.manifest.get("created", ""), 20).replace("T", " ").replace("Z", " UTC")
     return {
         "bounds": [low, high],
         "range": [start, end],
