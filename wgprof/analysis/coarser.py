@@ -36,8 +36,9 @@ class Coarser:
     def __init__(self, recording: Tables, most_intervals: int, most_events: int) -> None:
         intervals = recording.table("intervals")
         intervals = intervals.iloc[np.argsort(ints(intervals, "t_ns"), kind="stable")]
-        self._together = max(1, -(-len(intervals) // max(most_intervals, 1)))
-        self.manifest: dict[str, Any] = _asked(recording.manifest, self._together)
+        #: So many intervals have become one.
+        self.together = max(1, -(-len(intervals) // max(most_intervals, 1)))
+        self.manifest: dict[str, Any] = _asked(recording.manifest, self.together)
         self._fine_ns = ints(intervals, "t_ns")
         journeys = recording.table("journeys")
         #: Of the packets that were sampled one in so many is kept.
@@ -54,7 +55,7 @@ class Coarser:
     @property
     def changed(self) -> bool:
         """Whether anything is less fine than it was."""
-        return self._together > 1 or self.thinned > 1
+        return self.together > 1 or self.thinned > 1
 
     @property
     def interval_s(self) -> float:
@@ -67,9 +68,9 @@ class Coarser:
         return self._frames[name].copy(deep=False)
 
     def _longer(self, intervals: pd.DataFrame) -> pd.DataFrame:
-        if self._together == 1 and self.thinned == 1:
+        if self.together == 1 and self.thinned == 1:
             return intervals
-        first = np.arange(0, len(intervals), self._together)
+        first = np.arange(0, len(intervals), self.together)
         columns: dict[str, IntArray] = {}
         for column in intervals:
             values = ints(intervals, str(column))
@@ -96,7 +97,7 @@ class Coarser:
 
     def _added_up(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows of the same key in intervals that are together become one, in the order of time."""
-        if name not in _COUNTED or self._together == 1 or not len(frame):
+        if name not in _COUNTED or self.together == 1 or not len(frame):
             return frame
         if len(frame) > _AT_ONCE:
             parts = [frame.iloc[at : at + _AT_ONCE] for at in range(0, len(frame), _AT_ONCE)]
@@ -105,7 +106,7 @@ class Coarser:
 
     def _one_row_a_key(self, frame: pd.DataFrame) -> pd.DataFrame:
         at = np.searchsorted(self._fine_ns, ints(frame, "t_ns"), side="right") - 1
-        at = np.clip(at, 0, None) // self._together
+        at = np.clip(at, 0, None) // self.together
         place, first = _places(at, frame)
         rows = frame.iloc[first]
         values: dict[str, Any] = {}

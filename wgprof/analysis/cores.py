@@ -81,6 +81,8 @@ class CoreSeries:
     cpus: tuple[int, ...]
     busy: npt.NDArray[np.float64]  # by the kernel's account
     measured: Mapping[str, npt.NDArray[np.float64]]  # by track
+    softirq: npt.NDArray[np.float64] | None = None  # of that account
+    irq: npt.NDArray[np.float64] | None = None
 
 
 def core_series(
@@ -113,8 +115,12 @@ def core_series(
         spent = matrix(stage_rows, ints(stage_rows, "service_ns")) + matrix(server_rows, ints(server_rows, "busy_ns"))
         measured[track] = spent / width_ns
     measured[OTHER_SOFTIRQ] = matrix(cpus, np.sum([ints(cpus, c) for c in PROBE_COLUMNS], axis=0)) / width_ns
-    share = np.divide(busy, account, out=np.zeros(shape), where=account > 0)
-    return CoreSeries(bins.start_s, bins.width_s, tuple(int(n) for n in numbers), share, measured)
+
+    def share(part: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.divide(part, account, out=np.zeros(shape), where=account > 0)
+
+    softirq, irq = (share(matrix(cpus, ints(cpus, column))) for column in ("softirq_ns", "irq_ns"))
+    return CoreSeries(bins.start_s, bins.width_s, tuple(int(n) for n in numbers), share(busy), measured, softirq, irq)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import click
 
 from wgprof.analysis.summary import analyse
 from wgprof.cli import other_end
-from wgprof.recording.reader import open_recording
+from wgprof.report.embedded import open_recording_or_report
 from wgprof.rules.diagnose import diagnose
 
 
@@ -18,8 +18,11 @@ from wgprof.rules.diagnose import diagnose
 @other_end.option
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object (stable, versioned).")
 def command(file: Path, end: Path | None, as_json: bool) -> None:
-    """Show what a recording says: the verdict first, then the evidence, then what was ruled out."""
-    recording = open_recording(file)
+    """Show what a recording says: the verdict first, then the evidence, then what was ruled out.
+
+    FILE is a recording, or a report that contains one.
+    """
+    recording = open_recording_or_report(file)
     analysis = analyse(recording)
     if end is not None:
         analysis = other_end.compared(analysis, recording, file, end)

@@ -94,12 +94,16 @@ class Recording:
         self.close()
 
 
-def open_recording(path: Path) -> Recording:
-    """Open a recording.  Raises RecordingError, in one sentence, if it cannot be read or is none."""
-    with _one_sentence(path):
-        archive = _Archive(path)
+def open_recording(path: Path, name: Path | None = None) -> Recording:
+    """Open a recording.  Raises RecordingError, in one sentence, if it cannot be read or is none.
+
+    `name` is what the user knows it by, if that is not its path.
+    """
+    name = name or path
+    with _one_sentence(name):
+        archive = _Archive(path, name)
         try:
-            return Recording(archive.manifest, archive, path)
+            return Recording(archive.manifest, archive, name)
         except BaseException:
             archive.close()
             raise
@@ -108,13 +112,13 @@ def open_recording(path: Path) -> Recording:
 class _Archive:
     """The ZIP of a recording, its directory and manifest checked."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._zip = _open_zip(path)
+    def __init__(self, path: Path, name: Path) -> None:
+        self.path = name
+        self._zip = _open_zip(path, name)
         self._close = weakref.finalize(self, self._zip.close)
-        self._members = _members(self._zip, path)
+        self._members = _members(self._zip, path, name)
         found = parse_object(self._read(MANIFEST, MAX_MANIFEST), "the manifest")
-        self._version = _version(found, path)
+        self._version = _version(found, name)
         self.manifest = completed(upgrade_manifest(found, self._version, SCHEMA_VERSION))
         self._listed: dict[str, Any] = self.manifest["tables"]
         self._check_members()
@@ -151,22 +155,22 @@ class _Archive:
         self._close()
 
 
-def _open_zip(path: Path) -> zipfile.ZipFile:
+def _open_zip(path: Path, name: Path) -> zipfile.ZipFile:
     with path.open("rb") as stream:
         head = stream.read(4)
     if head == b"WGPF":
-        raise RecordingError(f"{path} was not finished", f"Finish it with `wgprof recover {path}`.")
+        raise RecordingError(f"{name} was not finished", f"Finish it with `wgprof recover {name}`.")
     if head[:2] != b"PK":
-        raise RecordingError(f"{path} is not a wgprof recording", "`wgprof record` makes one.")
+        raise RecordingError(f"{name} is not a wgprof recording", "`wgprof record` makes one.")
     return zipfile.ZipFile(path)
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+def _members(archive: zipfile.ZipFile, path: Path, name: Path) -> dict[str, zipfile.ZipInfo]:
     """The members by name, their sizes and flags checked."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
     if MANIFEST not in names:
-        raise RecordingError(f"{path} is a ZIP file, but not a wgprof recording", "`wgprof record` makes one.")
+        raise RecordingError(f"{name} is a ZIP file, but not a wgprof recording", "`wgprof record` makes one.")
     if len(infos) > _MAX_MEMBERS or len(set(names)) != len(names):
         raise Damage(f"{len(infos)} files in it")
     for info in infos:

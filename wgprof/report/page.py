@@ -1,47 +1,62 @@
 """The report: one HTML file with everything in it, which asks nothing of any network.
 
-Text from the recording is escaped by Jinja's autoescape; in the figures' JSON every character that
-means something to an HTML parser is written as an escape.  The page's Content-Security-Policy
-forbids all requests, so even a mistake could not make one.
+Text from the recording is escaped by Jinja's autoescape; figures, plotly.js and the recording itself are in Base64,
+in which nothing means anything to an HTML parser.  The page's Content-Security-Policy forbids all requests, so even a
+mistake could not make one.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import jinja2
-import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from wgprof.analysis import units
 from wgprof.analysis.names import clean
-from wgprof.analysis.selection import Selection
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
-from wgprof.recording.writer import this_version
-from wgprof.report import ends, findings, losses, outer, sheets
-from wgprof.report.mechanics import mechanics_sheets
+from wgprof.recording.writer import SUFFIX, this_version
+from wgprof.report import comparison as comparing
+from wgprof.report import ends, findings, sheets
+from wgprof.report.embedded import ELEMENT, OTHER_ELEMENT, packed
+from wgprof.report.sections import comparison_section, inflatable, packed_figures, sections_of
 from wgprof.resources import resource_dir
+from wgprof.rules.comparison import Comparison
 from wgprof.rules.diagnose import diagnose
-from wgprof.rules.finding import Diagnosis
 from wgprof.rules.verdict import answer
-from wgprof.views.catalogue import VIEWS, pictures
 
 _LONGEST_VALUE = 400
 _MOST_MANIFEST_ROWS = 300
+#: A whole report stays below this: what mail takes, and a browser opens at once.
+MOST_BYTES = 6_000_000
+#: For what is not counted when the recording is packed: the elements around it.
+_MARGIN = 20_000
 
 
-def write_report(recording: Tables, analysis: Analysis, title: str, out: Path) -> int:
+@dataclass(frozen=True)
+class Against:
+    """The recording that a report compares its own with: the one before."""
+
+    recording: Tables
+    name: str
+    comparison: Comparison
+
+
+def write_report(recording: Tables, analysis: Analysis, title: str, out: Path, against: Against | None = None) -> int:
     """Write the report and return its size in bytes.  Raises WgprofError if the file cannot be written."""
-    html = render(recording, analysis, title)
+    html = render(recording, analysis, title, against)
     try:
         with _replacing(out) as file:
             file.write(html)
@@ -51,14 +66,18 @@ def write_report(recording: Tables, analysis: Analysis, title: str, out: Path) -
         raise WgprofError(f"cannot write {out}: {reason}", "Name another file with -o.") from error
 
 
-def render(recording: Tables, analysis: Analysis, title: str) -> str:
+def render(recording: Tables, analysis: Analysis, title: str, against: Against | None = None) -> str:
     """The whole page."""
     folder, diagnosis = resource_dir("reports"), diagnose(analysis, recording)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("template.html.j2").render(
+    sections = sections_of(recording, analysis)
+    names = (clean(against.name, 40), clean(title, 40)) if against else ("", "")
+    compared = comparison_section(against.comparison, names) if against else None
+    page = environment.get_template("template.html.j2").render(
         title=clean(title, 80),
+        file_name=_file_name(title),
         version=this_version(),
         created=clean(recording.manifest.get("created", ""), 40),
         analysis=analysis,
@@ -69,37 +88,55 @@ def render(recording: Tables, analysis: Analysis, title: str) -> str:
         ends_lines=ends.lines(analysis.ends) if analysis.ends is not None else [],
         direction_names=DIRECTION_NAMES,
         units=units,
-        sheets=_sheets(recording, analysis, diagnosis),
-        figures={
-            name: embedded_json(json.loads(f.to_json(validate=False))) for name, f in _figures(recording, analysis)
+        compared=compared,
+        compared_lines=[clean(line, 1000) for line in comparing.lines(against.comparison, names)] if against else [],
+        compared_notes=[comparing.ONE_RUN, comparing.TEST],
+        sections=sections,
+        titles={picture.name: section.title for section in sections for picture in section.pictures},
+        sheets={
+            "failed": [sheets.quality_sheet(analysis, only_failed=True)] if analysis.failed else [],
+            "ruled_out": [findings.ruled_out_sheet(diagnosis)] if analysis.window is not None else [],
+            "ends": ends.ends_sheets(analysis.ends) if analysis.ends is not None else [],
+            "log": [sheets.log_sheet(recording, ("info", "warning", "error"))],
         },
+        figures=dict(packed_figures([*sections, *([compared] if compared else [])])),
         manifest=list(manifest_rows(recording.manifest))[:_MOST_MANIFEST_ROWS],
         probes=probes_sheet(recording),
         style=Markup((folder / "style.css").read_text()),  # noqa: S704  # our own files, not the recording's
         script=Markup((folder / "report.js").read_text()),  # noqa: S704
-        plotly=Markup(get_plotlyjs()),  # noqa: S704
+        plotly=_plotly(),
     )
+    return _with_recordings(page, [(ELEMENT, recording), *([(OTHER_ELEMENT, against.recording)] if against else [])])
 
 
-def _figures(recording: Tables, analysis: Analysis) -> Iterator[tuple[str, go.Figure]]:
-    for view in VIEWS:
-        for picture in pictures(view, recording, analysis, Selection()):
-            yield picture.name, picture.figure
+def _file_name(title: str) -> str:
+    """What the recording is called when it is saved again: only characters that every file system takes."""
+    stem = "".join(c for c in title.removesuffix(SUFFIX) if c.isascii() and (c.isalnum() or c in "-_."))[:60]
+    return f"{stem.strip('.') or 'recording'}{SUFFIX}"
 
 
-def _sheets(recording: Tables, analysis: Analysis, diagnosis: Diagnosis) -> dict[str, list[sheets.Sheet]]:
-    return {
-        "failed": [sheets.quality_sheet(analysis, only_failed=True)] if analysis.failed else [],
-        "ruled_out": [findings.ruled_out_sheet(diagnosis)] if analysis.window is not None else [],
-        "pipeline": sheets.pipeline_sheets(analysis),
-        "servers": [sheets.servers_sheet(analysis)],
-        "queues": [sheets.queues_sheet(analysis)],
-        "cores": [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis)],
-        "mechanics": [sheet for sheet in mechanics_sheets(analysis) if sheet.rows],
-        "ends": ends.ends_sheets(analysis.ends) if analysis.ends is not None else [],
-        "quality": [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)],
-        "log": [sheets.log_sheet(recording, ("info", "warning", "error"))],
-    }
+@cache
+def _plotly() -> str:
+    return inflatable(get_plotlyjs())
+
+
+def _with_recordings(page: str, recordings: list[tuple[str, Tables]]) -> str:
+    """The page with as much of the recordings as there is room for, at the place that the template keeps for them."""
+    each = (MOST_BYTES - len(page.encode()) - _MARGIN) * 3 // 4 // len(recordings)
+    elements, notes = [], []
+    for element, recording in recordings:
+        data, note = packed(recording, max(each, 0))
+        if data:
+            text = base64.b64encode(data).decode("ascii")
+            elements.append(f'<script type="application/x-wgprof" id="{element}">{text}</script>')
+        notes += [note] if note else []
+    before, _, rest = page.partition(_NOTE_PLACE)
+    between, _, after = rest.partition(_PLACE)
+    return "".join((before, " ".join(dict.fromkeys(notes)), between, "\n".join(elements), after))
+
+
+#: Where the template keeps place; the escaper leaves neither in anything that came from a recording.
+_NOTE_PLACE, _PLACE = "<!--note-->", "<!--recording-->"
 
 
 def probes_sheet(recording: Tables) -> sheets.Sheet:
@@ -121,14 +158,6 @@ def manifest_rows(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
                 yield from manifest_rows(part if isinstance(part, Mapping) else {"": part}, f"{name}[{number}].")
         elif item not in ("", None, [], {}):
             yield name, clean(item if isinstance(item, str) else json.dumps(item), _LONGEST_VALUE)
-
-
-def embedded_json(value: object) -> Markup:
-    """JSON that may stand inside a script element: nothing in it can end the element or begin a comment."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704  # every character of meaning is escaped above
 
 
 @contextlib.contextmanager

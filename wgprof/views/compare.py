@@ -70,10 +70,10 @@ def changes(rows: Sequence[Difference]) -> go.Figure:
             )
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": theme.MUTED, "width": 1})
-    for label, row in zip(labels, shown, strict=True):
-        figure.add_annotation(
-            x=1, xref="paper", y=label, text=_values(row), showarrow=False, xanchor="left", xshift=6, font={"size": 11}
-        )
+    beside = {"x": 1, "xref": "paper", "xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": 11}}
+    figure.update_layout(
+        annotations=[{**beside, "y": label, "text": _values(row)} for label, row in zip(labels, shown, strict=True)]
+    )
     pad = 5 * (high - low)
     figure.update_xaxes(range=[low * 100 - pad, high * 100 + pad])
     figure.update_yaxes(range=[len(shown) - 0.5, -0.5], autorange=False)

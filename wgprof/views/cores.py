@@ -12,11 +12,13 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from wgprof.analysis.cores import CoreSeries, core_series
+from wgprof.analysis.cores import Bins, CoreSeries, core_series
+from wgprof.analysis.residence import residence_of
 from wgprof.analysis.selection import Selection, as_part
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.views import theme
+from wgprof.views.cpu_split import MOST_CPUS, MOST_SERVERS, places_over_time, split
 from wgprof.views.picture import Picture, View, needs_traffic
 
 #: Bins along the time axis and cells in all maps together: what a screen can show and a report can carry.
@@ -42,6 +44,8 @@ def cores(series: CoreSeries) -> go.Figure:
     if not series.cpus or not series.start_s.size:
         return theme.nothing(120, "No CPU times were recorded.")
     panels = [("busy, by the kernel's account", series.busy)]
+    if series.softirq is not None:
+        panels.append(("of that in softirqs", series.softirq))
     panels += [
         (_TITLES.get(track, track), values) for track, values in series.measured.items() if values.max(initial=0) > 0
     ]
@@ -86,15 +90,38 @@ def _map(series: CoreSeries, title: str, values: npt.NDArray[np.float64], *, gap
 def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[Picture]:
     cpus, stages, executions = (recording.table(name) for name in ("cpus", "stages", "executions"))
     bins, began_ns = bins_for(int(cpus["cpu"].nunique())), as_part(recording).began_ns
-    series = core_series(cpus, stages, executions, recording.table("intervals"), bins, began_ns)
-    return [
+    intervals = recording.table("intervals")
+    series = core_series(cpus, stages, executions, intervals, bins, began_ns)
+    found = [
         Picture(
             "cores",
             cores(series),
-            "Each CPU over time: first the kernel's own account, then the time measured in each stage. A stage that"
-            " cannot run in parallel is one bright stripe; work that migrates changes rows.",
+            "Each CPU over time, coloured by how busy it was: first by the kernel's own account, then with each stage"
+            " alone. A stage that cannot run in parallel is one bright stripe among dark ones; work that migrates"
+            " changes rows.",
         )
     ]
+    if series.cpus and series.start_s.size:
+        few = f" The {MOST_CPUS} busiest of {len(series.cpus)} CPUs." if len(series.cpus) > MOST_CPUS else ""
+        found.append(
+            Picture(
+                "cores_split",
+                split(series),
+                "What each CPU did, coloured by stage; blank is idle. One colour that fills one CPU while others are"
+                f" blank is work that cannot spread.{few}",
+            )
+        )
+    residence = residence_of(executions, Bins.of(intervals, bins, began_ns), MOST_SERVERS)
+    if residence:
+        found.append(
+            Picture(
+                "cores_places",
+                places_over_time(residence, series.start_s, analysis.names),
+                "On which CPU the work ran that keeps a peer's packets in order: a row for each, coloured by CPU. A"
+                " change of colour is a move, after which caches are cold; peers of one colour share that CPU.",
+            )
+        )
+    return found
 
 
 VIEW = View(

@@ -69,17 +69,12 @@ def lanes(journeys: Journeys, latency: Latency, blocked: Blocked, names: Names, 
         mine = [(label, piece) for label, lane in pieces.items() for piece in lane if piece.kind == kind]
         if mine:
             figure.add_trace(_bars(latency.direction, kind, mine, unit_ns))
+    texts = []
     for label, at in chosen.items():
-        cpus = journeys.cpu[:, latency.rows[at]].tolist()
-        figure.add_annotation(
-            x=float(latency.total_ns[at]) / unit_ns,
-            y=label,
-            text=f"CPU {' → '.join(str(cpu) for cpu in cpus)}",
-            showarrow=False,
-            xanchor="left",
-            xshift=4,
-            font={"size": 11},
-        )
+        cpus = " → ".join(str(cpu) for cpu in journeys.cpu[:, latency.rows[at]].tolist())
+        end = {"x": float(latency.total_ns[at]) / unit_ns, "y": label, "xanchor": "left", "xshift": 4}
+        texts.append({**end, "text": f"CPU {cpus}", "showarrow": False, "font": {"size": 11}})
+    figure.update_layout(annotations=texts)
     return figure
 
 

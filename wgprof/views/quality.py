@@ -57,15 +57,12 @@ def panel(checks: Sequence[Check]) -> go.Figure:
                 hoverinfo="text",
             )
         )
-    for kind, row in rows.items():
-        figure.add_annotation(
-            x=min(len(row), _PER_ROW) + 1,
-            y=kind,
-            text=_summary(row),
-            showarrow=False,
-            xanchor="left",
-            font={"size": 12},
-        )
+    beside = {"showarrow": False, "xanchor": "left", "font": {"size": 12}}
+    figure.update_layout(
+        annotations=[
+            {**beside, "x": min(len(row), _PER_ROW) + 1, "y": kind, "text": _summary(row)} for kind, row in rows.items()
+        ]
+    )
     return figure
 
 

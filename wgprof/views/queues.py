@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from wgprof.analysis.depth import DepthSeries, depth_series
+from wgprof.analysis.histogram import REPRESENTATIVE, HistogramSums
 from wgprof.analysis.names import Names
 from wgprof.analysis.selection import Selection, as_part
 from wgprof.analysis.summary import Analysis
-from wgprof.analysis.tables import LIMITS, Tables
+from wgprof.analysis.tables import LIMITS, FloatArray, IntArray, Tables
 from wgprof.views import theme
 from wgprof.views.picture import Picture, View, needs_traffic
 
@@ -19,7 +23,7 @@ _PANEL_PX, _GAP_PX = 110, 44
 _HOLDS = {"tx.staged": "packets", "encrypt-ring": "hand-offs", "tx-queue": "hand-offs"}
 #: The limit is drawn when the queue came this near to it; else it would flatten the curve.
 _NEAR = 0.25
-_MOST_LINES = 12
+_MOST_LINES = 8
 
 
 def queues(series: list[DepthSeries], names: Names) -> go.Figure:
@@ -44,10 +48,11 @@ def queues(series: list[DepthSeries], names: Names) -> go.Figure:
             _line(figure, line, theme.safe(names.label(line.object)), colour, row=row, legend=first)
         if max(_fullness(s) for s in mine) >= _NEAR * LIMITS[queue]:
             figure.add_hline(y=LIMITS[queue], line={"color": theme.ALERT, "dash": "dash", "width": 1.5}, row=row, col=1)
+    legend_px = theme.legend_px(names.label(number) for number in colour_of)
     theme.dress(
         figure,
-        inner_px + 110,
-        margin={"l": 70, "r": 20, "t": 60, "b": 50},
+        inner_px + legend_px + 76,
+        margin={"l": 70, "r": 20, "t": legend_px + 26, "b": 50},
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"},
     )
     figure.update_yaxes(rangemode="tozero")
@@ -100,6 +105,65 @@ def _line(figure: go.Figure, series: DepthSeries, label: str, colour: str, *, ro
         )
 
 
+def distribution(counts: Mapping[tuple[str, int], IntArray], names: Names) -> go.Figure:
+    """For each queue (the fullest few of each kind) the share of the time it held at least so many; limits drawn."""
+    kinds = [queue for queue in LIMITS if any(kind == queue and held[1:].any() for (kind, _), held in counts.items())]
+    figure = make_subplots(
+        rows=1,
+        cols=len(kinds),
+        shared_yaxes=True,
+        horizontal_spacing=0.025,
+        subplot_titles=[f"<b>{queue}</b>, {_HOLDS.get(queue, 'packets')}" for queue in kinds],
+    )
+    colour_of: dict[int, str] = {}
+    for column, queue in enumerate(kinds, start=1):
+        mine = [(number, held) for (kind, number), held in counts.items() if kind == queue and held[1:].any()]
+        mine.sort(key=lambda row: -float(row[1] @ REPRESENTATIVE) / int(row[1].sum()))
+        for number, held in sorted(mine[:_MOST_LINES], key=lambda row: row[0]):
+            first = number not in colour_of
+            colour = colour_of.setdefault(number, theme.SERIES[len(colour_of) % len(theme.SERIES)])
+            depths, share = _at_least(held)
+            figure.add_trace(
+                go.Scatter(
+                    x=depths,
+                    y=np.round(share * 100, 4),
+                    mode="lines",
+                    line={"color": colour, "width": 1.8, "shape": "vh"},
+                    name=theme.safe(names.label(number)),
+                    legendgroup=str(number),
+                    showlegend=first,
+                    hovertemplate="at least %{x:,} in it: %{y:.3g} % of the time",
+                ),
+                row=1,
+                col=column,
+            )
+        limit = LIMITS[queue]
+        figure.add_vline(x=limit, line={"color": theme.ALERT, "dash": "dash", "width": 1.5}, row=1, col=column)
+        ticks = [tick for tick in (1, 10, 100, 1024) if tick <= max(limit, 100)]
+        reach = math.log10(limit * 1.4)
+        figure.update_xaxes(type="log", range=[0, reach], tickvals=ticks, title_text="at least", row=1, col=column)
+    legend_px = theme.legend_px(names.label(number) for number in colour_of)
+    theme.dress(
+        figure,
+        240 + legend_px,
+        margin={"l": 70, "r": 20, "t": legend_px + 26, "b": 50},
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"},
+    )
+    figure.update_yaxes(range=[0, 102])
+    figure.update_yaxes(title_text="% of the time", row=1, col=1)
+    figure.update_annotations(font={"size": 12})
+    return figure
+
+
+def _at_least(held: IntArray) -> tuple[IntArray, FloatArray]:
+    """Depths from 1 on, and the share of the samples that saw at least that."""
+    running = held[::-1].cumsum()[::-1] / held.sum()
+    last = int(np.flatnonzero(held)[-1])
+    depths = np.rint(REPRESENTATIVE[1 : last + 1]).astype(np.int64)
+    share = running[1 : last + 1]
+    return np.append(depths, depths[-1]), np.append(share, 0.0)
+
+
 def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[Picture]:
     depths, arrivals, intervals = (recording.table(name) for name in ("depths", "arrivals", "intervals"))
     series = depth_series(depths, arrivals, intervals, BINS, as_part(recording).began_ns)
@@ -109,6 +173,25 @@ def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[P
             queues(series, analysis.names),
             "Mean depth of each queue over time. A queue's limit is drawn where the queue came near it; crosses mark"
             " refused packets.",
+        ),
+        *_distributions(recording, analysis),
+    ]
+
+
+def _distributions(recording: Tables, analysis: Analysis) -> list[Picture]:
+    if analysis.window is None:
+        return []
+    sums = HistogramSums(recording.table("histograms"), analysis.window, [f"{queue}.depth" for queue in LIMITS])
+    counts = {(q.queue, q.object): sums.of(f"{q.queue}.depth", q.object) for q in analysis.queues}
+    if not any(held[1:].any() for held in counts.values()):
+        return []
+    return [
+        Picture(
+            "queues_distribution",
+            distribution(counts, analysis.names),
+            "How full queues are: read a line at 10 for the share of the time in which at least ten were waiting."
+            " Dashed: the limit, beyond which packets are refused. A line that falls at once is a mostly empty queue;"
+            " one that reaches the limit is the queue in front of the bottleneck.",
         )
     ]
 
@@ -117,7 +200,7 @@ VIEW = View(
     "queues",
     "Queues",
     "Where packets pile up: a queue that is long, or full, stands in front of whatever is too slow.",
-    ("depths", "arrivals", "intervals"),
+    ("depths", "arrivals", "histograms", "intervals"),
     _draw,
     needs_traffic,
 )

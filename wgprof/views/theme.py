@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
@@ -36,6 +36,7 @@ DENSITY = ((0.0, "rgba(213,94,0,0.12)"), (1.0, "rgba(213,94,0,1)"))
 INK, GRID = "#1c2530", "rgba(128,136,148,0.25)"
 _TIMES = {1e-7: "100 ns", 1e-6: "1 µs", 1e-5: "10 µs", 1e-4: "100 µs", 1e-3: "1 ms", 1e-2: "10 ms", 1e-1: "100 ms",
           1.0: "1 s", 10.0: "10 s", 100.0: "100 s"}  # fmt: skip
+_NARROWEST_PX = 900
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 
 
@@ -68,6 +69,15 @@ def dress(figure: go.Figure, height: int, **layout: object) -> None:
     figure.update_layout(**layout)
     figure.update_xaxes(title_font_size=13)
     figure.update_yaxes(title_font_size=13)
+
+
+def legend_px(labels: Iterable[str]) -> int:
+    """About how high a legend of lines above a figure gets on the narrowest page."""
+    rows, used = 1, 0
+    for label in labels:
+        width = 52 + round(7.6 * len(label))
+        rows, used = (rows + 1, width) if used + width > _NARROWEST_PX else (rows, used + width)
+    return 26 * rows + 8
 
 
 def time_axis(figure: go.Figure, low_s: float, high_s: float, *, upright: bool = True) -> None:

@@ -95,17 +95,10 @@ def heads(rows: Sequence[Heads], names: Names) -> go.Figure:
     shown = _most([row for row in rows if row.episodes and row.p99_ns], lambda row: row.episodes)
     labels = [_label(row.server, row.object, names) for row in shown]
     figure = _base(len(shown), "time before a first packet that was not ready", {})
-    for row, label in zip(shown, labels, strict=True):
-        figure.add_trace(
-            go.Scatter(
-                x=[(row.p50_ns or 0) / 1e9, (row.p99_ns or 0) / 1e9],
-                y=[label, label],
-                mode="lines",
-                line={"color": theme.MUTED, "width": 2},
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        )
+    ends = [value for row in shown for value in ((row.p50_ns or 0) / 1e9, (row.p99_ns or 0) / 1e9, None)]
+    at = [value for label in labels for value in (label, label, None)]
+    line = {"color": theme.MUTED, "width": 2}
+    figure.add_trace(go.Scatter(x=ends, y=at, mode="lines", line=line, hoverinfo="skip", showlegend=False))
     for words, symbol, values in (
         ("median", "circle", [row.p50_ns for row in shown]),
         ("mean", "diamond", [row.mean_ns for row in shown]),
@@ -150,9 +143,9 @@ def places(rows: Sequence[Moves], names: Names) -> go.Figure:
                 showlegend=len(cpus) <= 16,
             )
         )
-    for row, label in zip(shown, labels, strict=True):
-        moves = f"{units.digits(row.moves_per_s)} moves/s"
-        figure.add_annotation(x=101, y=label, text=moves, showarrow=False, xanchor="left", font={"size": 12})
+    beside = {"x": 101, "showarrow": False, "xanchor": "left", "font": {"size": 12}}
+    moves = [f"{units.digits(row.moves_per_s)} moves/s" for row in shown]
+    figure.update_layout(annotations=[{**beside, "y": y, "text": t} for y, t in zip(labels, moves, strict=True)])
     figure.update_xaxes(tickvals=[0, 25, 50, 75, 100])
     return figure
 
