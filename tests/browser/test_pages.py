@@ -17,7 +17,9 @@ _BAD = ("serious", "critical")
 def serious(page: Page) -> list[str]:
     """What axe-core finds that keeps people from using the page."""
     found = Axe().run(page).response["violations"]
-    return [f"{v['id']}: {v['help']}: {[n['html'][:200] for n in v['nodes'][:3]]}" for v in found if v["impact"] in _BAD]
+    return [
+        f"{v['id']}: {v['help']}: {[n['html'][:200] for n in v['nodes'][:3]]}" for v in found if v["impact"] in _BAD
+    ]
 
 
 @pytest.mark.parametrize("name", PAGES)

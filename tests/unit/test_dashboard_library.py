@@ -49,7 +49,9 @@ def test_nothing_outside_is_found(tmp_path: Path) -> None:
 
 
 def test_names_that_are_none_in_an_address_get_one(tmp_path: Path) -> None:
-    strange = [touch(tmp_path / name) for name in ("a b.wgprof", "a?b.wgprof", "<script>.wgprof", "é.wgprof", "a-b.wgprof")]
+    strange = [
+        touch(tmp_path / name) for name in ("a b.wgprof", "a?b.wgprof", "<script>.wgprof", "é.wgprof", "a-b.wgprof")
+    ]
     slugs = {entry.path: entry.slug for entry in Library([tmp_path]).entries()}
     assert set(slugs) == set(strange) and len(set(slugs.values())) == len(strange)
     assert all(slug.isascii() and not set(slug) & set(" ?<>&/") for slug in slugs.values())

@@ -19,7 +19,6 @@ from wgprof.dashboard.library import Entry, Library
 from wgprof.dashboard.pages import (
     COMPARE,
     FINDINGS,
-    QUALITY,
     RECORDING,
     Page,
     all_pages,
@@ -28,7 +27,6 @@ from wgprof.dashboard.pages import (
     heading,
     note_of,
     nothing,
-    quality_page,
     recording_page,
     verdict_of,
     view_page,
@@ -120,8 +118,6 @@ class Dashboard:
     ) -> list[Component]:
         if page.name == FINDINGS:
             return findings_page(whole, lambda name: self._address(state, name))
-        if page.name == QUALITY:
-            return quality_page(whole)
         if page.name == RECORDING:
             return recording_page(whole)
         if page.name == COMPARE:
@@ -155,17 +151,6 @@ def make_app(library: Library, recordings: Recordings, guard: Guard, *, live: bo
     dashboard = Dashboard(library, recordings)
     _in_the_browser(app)
 
-    @app.callback(
-        Output("verdict", "children"),
-        Output("verdict", "className"),
-        Output("page", "children"),
-        Output("nav", "children"),
-        Output("facts", "data"),
-        Input("where", "data"),
-        Input("asked", "data"),
-        State("facts", "data"),
-        prevent_initial_call=True,
-    )
     def draw(where: dict[str, str] | None, asked: int, facts: dict[str, Any] | None) -> tuple[Any, ...]:
         search, scheme = str((where or {}).get("search", "")), str((where or {}).get("scheme", "light"))
         if scheme not in ("light", "dark"):
@@ -188,6 +173,18 @@ def make_app(library: Library, recordings: Recordings, guard: Guard, *, live: bo
             answer.nav,
             answer.facts | {"scheme": scheme, "version": version},
         )
+
+    app.callback(
+        Output("verdict", "children"),
+        Output("verdict", "className"),
+        Output("page", "children"),
+        Output("nav", "children"),
+        Output("facts", "data"),
+        Input("where", "data"),
+        Input("asked", "data"),
+        State("facts", "data"),
+        prevent_initial_call=True,
+    )(draw)
 
     hashes = " ".join(f"'{found}'" if not found.startswith("'") else found for found in app.csp_hashes())
     protect(server, guard, _POLICY.format(scripts=hashes))

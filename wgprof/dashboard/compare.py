@@ -9,10 +9,9 @@ from dash.development.base_component import Component
 from wgprof.dashboard.figures import shown
 from wgprof.dashboard.library import Entry
 from wgprof.dashboard.pages import grids, nothing
-from wgprof.dashboard.recordings import Recordings, Whole
-from wgprof.report.comparison import ONE_RUN, TEST, comparison_sheets, lines
-from wgprof.views.picture import Picture
-from wgprof.views.pipeline import pipeline
+from wgprof.dashboard.recordings import Recordings
+from wgprof.report.comparison import ONE_RUN, TEST, lines
+from wgprof.report.sections import comparison_section
 
 
 def compare_page(
@@ -45,22 +44,12 @@ def compare_page(
         why = "Every figure of both is compared second by second; what is within the noise is called the same."
         return [chooser, nothing("Choose a second recording above.", why)]
     first, second = recordings.whole(entry), recordings.whole(other)
-    comparison = recordings.compared(first, second)
-    names = (entry.name, other.name)
-    words = [html.P(line) for line in lines(comparison, names)]
-    method = html.Ul([html.Li(TEST), html.Li(ONE_RUN)], className="notes")
-    beside = [_side(whole, name, scheme) for whole, name in ((first, entry.name), (second, other.name))]
-    found = comparison_sheets(comparison, names)
+    section = comparison_section(recordings.compared(first, second), (entry.name, other.name))
+    said = lines(recordings.compared(first, second), (entry.name, other.name))
     return [
         chooser,
-        html.Section(words, className="card", **{"aria-label": "What changed"}),
-        html.Div(beside, className="beside"),
-        *grids(found, "compare"),
-        method,
+        html.Section([html.P(line) for line in said], className="card", **{"aria-label": "What changed"}),
+        *(shown(picture, scheme) for picture in section.pictures),
+        *grids(section.sheets, "compare"),
+        html.Ul([html.Li(TEST), html.Li(ONE_RUN)], className="notes"),
     ]
-
-
-def _side(whole: Whole, name: str, scheme: str) -> Component:
-    number = whole.identity[1]
-    picture = Picture(f"pipeline-{number}", pipeline(whole.analysis), f"The pipeline of {name}.")
-    return html.Section([html.H2(name), shown(picture, scheme)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import dash_mantine_components as dmc
@@ -16,16 +16,17 @@ from wgprof.dashboard.figures import shown
 from wgprof.dashboard.grid import grid
 from wgprof.dashboard.recordings import Cut, Whole
 from wgprof.errors import WgprofError
-from wgprof.report import ends, findings, losses, outer, sheets
-from wgprof.report.mechanics import mechanics_sheets
+from wgprof.report import ends, findings, sheets
 from wgprof.report.page import manifest_rows, probes_sheet
+from wgprof.report.sections import view_sheets
 from wgprof.report.sheets import Sheet
 from wgprof.rules.finding import Finding
 from wgprof.rules.verdict import answer
+from wgprof.views import compare, latency
 from wgprof.views.catalogue import VIEWS
 from wgprof.views.picture import View
 
-FINDINGS, QUALITY, COMPARE, RECORDING = "findings", "quality", "compare", "recording"
+FINDINGS, COMPARE, RECORDING = "findings", compare.VIEW.name, "recording"
 
 
 @dataclass(frozen=True)
@@ -41,20 +42,15 @@ class Page:
 def all_pages() -> list[Page]:
     """Every page in the order of the navigation; the first is shown first."""
     first, *rest = [Page(view.name, view.title, view.sentence, view.whole) for view in VIEWS]
-    own = {
-        FINDINGS: Page(
-            FINDINGS, "Findings", "What holds the tunnel up, how that was decided, and what to do about it."
-        ),
-        QUALITY: Page(
-            QUALITY,
-            "Quality",
-            "A recording measures the same things in independent ways; this is how well they agree.",
-        ),
-        COMPARE: Page(COMPARE, "Compare", "What changed from one recording to another, and what did not."),
-        RECORDING: Page(RECORDING, "Recording", "What was asked, what was attached where, and on which machine."),
-    }
-    taken = {view.name for view in VIEWS}
-    return [first, own[FINDINGS], *rest, *(own[name] for name in (QUALITY, COMPARE, RECORDING) if name not in taken)]
+    found = "What holds the tunnel up, how that was decided, and what to do about it."
+    recorded = "What was asked, what was attached where, and on which machine."
+    return [
+        first,
+        Page(FINDINGS, "Findings", found),
+        *rest,
+        Page(COMPARE, compare.VIEW.title, compare.VIEW.sentence),
+        Page(RECORDING, "Recording", recorded),
+    ]
 
 
 def heading(page: Page) -> list[Component]:
@@ -77,27 +73,15 @@ def verdict_of(whole: Whole) -> tuple[list[Component], str]:
 
 def view_page(view: View, cut: Cut, selection: Selection, scheme: str) -> list[Component]:
     """The figures of a view and the tables behind them, or why there is nothing."""
-    missing = view.missing(cut.part, cut.analysis)
+    missing, analysis = view.missing(cut.part, cut.analysis), cut.analysis
     if missing:
         return [nothing("There is nothing to draw here.", missing)]
-    tiles = [_tiles(cut.analysis)] if view is VIEWS[0] else []
-    figures = [shown(picture, scheme) for picture in view.draw(cut.part, cut.analysis, selection)]
-    behind = _BEHIND.get(view.name, lambda _: [])(cut.analysis)
+    tiles = [_tiles(analysis)] if view is VIEWS[0] else []
+    figures = [shown(picture, scheme) for picture in view.draw(cut.part, analysis, selection)]
+    behind = view_sheets(analysis).get(view.name, [])
+    if view.name == latency.VIEW.name and analysis.ends is not None:
+        behind = [*behind, *ends.ends_sheets(analysis.ends)]
     return [*figures, *tiles, *grids(behind, view.name)]
-
-
-def _behind_pipeline(analysis: Analysis) -> list[Sheet]:
-    between = ends.ends_sheets(analysis.ends) if analysis.ends is not None else []
-    return [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), *between]
-
-
-#: The tables under a view's figures, by its name.
-_BEHIND: Mapping[str, Callable[[Analysis], list[Sheet]]] = {
-    "pipeline": _behind_pipeline,
-    "cores": lambda analysis: [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis)],
-    "queues": lambda analysis: [sheets.queues_sheet(analysis)],
-    "wakeups": mechanics_sheets,
-}
 
 
 def grids(found: list[Sheet], name: str) -> list[Component]:
@@ -160,13 +144,6 @@ def _card(found: findings.Shown, number: int, links: Callable[[str], str]) -> Co
         ],
         className=f"card {finding.kind}",
     )
-
-
-def quality_page(whole: Whole) -> list[Component]:
-    """The panel, what was lost, and what the checks mean."""
-    analysis = whole.analysis
-    found = [sheets.quality_sheet(analysis), losses.ledger_sheet(analysis), losses.meanings_sheet(analysis)]
-    return [*_notes(sheets.notes(analysis)), *grids(found, "quality")]
 
 
 def recording_page(whole: Whole) -> list[Component]:

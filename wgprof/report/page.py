@@ -140,6 +140,7 @@ _NOTE_PLACE, _PLACE = "<!--note-->", "<!--recording-->"
 
 
 def probes_sheet(recording: Tables) -> sheets.Sheet:
+    """Every probe, and where it could not be attached why."""
     sheet = sheets.Sheet("What was attached where", ("point", "symbol", "kind", "missed runs", "remark"), left=3)
     for row in recording.table("probes").to_dict("records"):
         cells = [clean(row["point"]), clean(row["symbol"]), clean(row["kind"], 16), f"{int(row['misses']):,}"]
