@@ -9,15 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.conftest import CHROMIUM, FLAGS, drawn
 from tests.support.dashboard import CAPTURED, ROOT, serving
 from wgprof.dashboard.pages import COMPARE, all_pages
 
-#: Width, height, and how many pixels a CSS pixel has.
-SCREENS = {"720p": (1280, 720, 1), "4k": (3840, 2160, 1)}
-DEFAULT = (CAPTURED / "scenarios" / "serial-tx.wgprof", ROOT / "reports" / "example.wgprof")
+SCREENS = {"720p": (1280, 720), "4k": (3840, 2160)}
+RECORDINGS = (CAPTURED / "scenarios" / "serial-tx.wgprof", ROOT / "reports" / "example.wgprof")
 #: For docs/: page, colours, name.
 DOCS = (("", "light", "dashboard"), ("cores", "dark", "dashboard-dark"))
 
@@ -30,35 +29,32 @@ DOCS = (("", "light", "dashboard"), ("cores", "dark", "dashboard-dark"))
 def main(recordings: tuple[Path, ...], into: Path, docs: bool, only: tuple[str, ...]) -> None:
     """Every page, light and dark, on a small and on a large screen."""
     into.mkdir(parents=True, exist_ok=True)
-    files = [path.resolve() for path in recordings] or list(DEFAULT)
+    files = [path.resolve() for path in recordings] or list(RECORDINGS)
     with serving(*files) as dashboard, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_context(reduced_motion="reduce").new_page()
         if docs:
-            for page, theme, name in DOCS:
-                _shoot(browser, f"{dashboard.url}?page={page}&theme={theme}", ROOT / "docs" / f"{name}.png", "720p")
+            for name, theme, picture in DOCS:
+                _open(page, f"{dashboard.url}?page={name}&theme={theme}", "720p")
+                page.screenshot(path=ROOT / "docs" / f"{picture}.png")
             return
         against = f"&against={files[1].stem}" if len(files) > 1 else ""
-        for page in (p.name for p in all_pages() if not only or p.name in only):
-            for screen in SCREENS:
-                for theme in ("light", "dark") if screen == "720p" else ("light",):
-                    query = f"?page={page}&theme={theme}{against if page == COMPARE else ''}"
-                    for whole in (False, True) if screen == "720p" and theme == "light" else (False,):
-                        name = f"{page}-{screen}-{theme}{'-whole' if whole else ''}.png"
-                        _shoot(browser, dashboard.url + query, into / name, screen, whole=whole)
+        for name in (p.name for p in all_pages() if not only or p.name in only):
+            query = f"?page={name}{against if name == COMPARE else ''}"
+            for screen, theme in (("720p", "light"), ("720p", "dark"), ("4k", "light")):
+                _open(page, f"{dashboard.url}{query}&theme={theme}", screen)
+                page.screenshot(path=into / f"{name}-{screen}-{theme}.png")
+                if (screen, theme) == ("720p", "light"):
+                    page.screenshot(path=into / f"{name}-whole.png", full_page=True)
         browser.close()
     click.echo(f"Wrote {into}")
 
 
-def _shoot(browser: Browser, url: str, out: Path, screen: str, *, whole: bool = False) -> None:
-    width, height, scale = SCREENS[screen]
-    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
+def _open(page: Page, url: str, screen: str) -> None:
+    width, height = SCREENS[screen]
+    page.set_viewport_size({"width": width, "height": height})
     page.goto(url)
     drawn(page)
-    page.wait_for_function(
-        "() => document.querySelectorAll('.ag-root-wrapper').length || !document.querySelector('.grid')"
-    )
-    page.screenshot(path=out, full_page=whole)
-    page.close()
 
 
 if __name__ == "__main__":

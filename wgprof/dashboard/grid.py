@@ -15,6 +15,8 @@ _ROW_PX, _HEADER_PX = 34, 40
 _MOST_PX = 560
 _LONGEST_TEXT, _MOST_TEXT = 34, 120  # characters: longer cells wrap; longer ones ask for no more room
 _LEAST_WRAPPED_PX = 170
+#: How a figure begins; a column without any is one of words.
+_FIGURES = frozenset("0123456789+-–≥≤×±")
 _CHARACTER_PX, _PADDING_PX = 7.2, 34
 #: What the columns' words mean, where a reader may not know.
 MEANINGS = {
@@ -79,13 +81,14 @@ def grid(sheet: Sheet, name: str) -> Component:
 def _column(sheet: Sheet, number: int) -> dict[str, Any]:
     """A column as wide as its texts, or wider where there is room; long texts wrap."""
     name = str(sheet.columns[number]) or "state"
-    longest = max(len(cells[number]) for cells in sheet.rows)
+    texts = [cells[number] for cells in sheet.rows]
+    longest = max(map(len, texts))
     wraps = longest > _LONGEST_TEXT
     width = _PADDING_PX + round(_CHARACTER_PX * max(min(longest, _LONGEST_TEXT), 1.15 * len(name)))
     column: dict[str, Any] = {"field": f"c{number}", "headerName": name, "flex": width, "minWidth": width}
     if name in MEANINGS:
         column["headerTooltip"] = MEANINGS[name]
-    if number >= sheet.left:
+    if number >= sheet.left and any(cell[:1] in _FIGURES for cell in texts if cell):
         column |= {"type": "rightAligned", "comparator": {"function": "byFigure"}}
     if wraps:
         share = round(_CHARACTER_PX * min(longest, _MOST_TEXT))

@@ -42,6 +42,7 @@ window.dash_clientside = window.dash_clientside || {};
       document.title = facts.title;
       // For whoever waits for the page: which address is on the screen, and which version of it.
       const page = document.documentElement.dataset;
+      page.whole = facts.whole;
       window.requestAnimationFrame(function () {
         window.requestAnimationFrame(function () {
           page.shown = facts.search; page.version = facts.version; page.shownScheme = facts.scheme;
