@@ -21,7 +21,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _QUIET = ("background-networking", "component-update", "sync", "default-apps", "domain-reliability")
 FLAGS = ["--no-sandbox", "--disable-gpu", *(f"--disable-{part}" for part in _QUIET)]
 #: For machines that are slow and busy with something else.
-PATIENCE_MS = 8_000
+PATIENCE_MS = 30_000
 
 Open = Callable[..., Page]
 

@@ -72,16 +72,22 @@ def verdict_of(whole: Whole) -> tuple[list[Component], str]:
 
 
 def view_page(view: View, cut: Cut, selection: Selection, scheme: str) -> list[Component]:
-    """The figures of a view and the tables behind them, or why there is nothing."""
-    missing, analysis = view.missing(cut.part, cut.analysis), cut.analysis
+    """The figures of a view, or why there is nothing."""
+    missing = view.missing(cut.part, cut.analysis)
     if missing:
         return [nothing("There is nothing to draw here.", missing)]
-    tiles = [_tiles(analysis)] if view is VIEWS[0] else []
-    figures = [shown(picture, scheme) for picture in view.draw(cut.part, analysis, selection)]
-    behind = view_sheets(analysis).get(view.name, [])
-    if view.name == latency.VIEW.name and analysis.ends is not None:
-        behind = [*behind, *ends.ends_sheets(analysis.ends)]
-    return [*figures, *tiles, *grids(behind, view.name)]
+    tiles = [_tiles(cut.analysis)] if view is VIEWS[0] else []
+    return [*(shown(picture, scheme) for picture in view.draw(cut.part, cut.analysis, selection)), *tiles]
+
+
+def view_tables(view: View, cut: Cut) -> list[Component]:
+    """The tables behind the figures of a view."""
+    if view.missing(cut.part, cut.analysis):
+        return []
+    behind = view_sheets(cut.analysis).get(view.name, [])
+    if view.name == latency.VIEW.name and cut.analysis.ends is not None:
+        behind = [*behind, *ends.ends_sheets(cut.analysis.ends)]
+    return grids(behind, view.name)
 
 
 def grids(found: list[Sheet], name: str) -> list[Component]:

@@ -83,8 +83,8 @@ window.dash_clientside = window.dash_clientside || {};
     },
 
     // Ask for what is new, but never before the last answer was drawn.
-    pulse: function (beat, asked, facts) {
-      return facts && facts.follows && facts.asked === asked ? asked + 1 : nothing();
+    pulse: function (beat, asked, answered, facts) {
+      return facts && facts.follows && answered === asked ? asked + 1 : nothing();
     },
   };
 
