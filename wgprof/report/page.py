@@ -129,12 +129,14 @@ def _with_recordings(page: str, recordings: list[tuple[str, Tables]]) -> str:
         if data:
             text = base64.b64encode(data).decode("ascii")
             elements.append(f'<script type="application/x-wgprof" id="{element}">{text}</script>')
+        notes += [_CONTAINED] if data else []
         notes += [note] if note else []
     before, _, rest = page.partition(_NOTE_PLACE)
     between, _, after = rest.partition(_PLACE)
     return "".join((before, " ".join(dict.fromkeys(notes)), between, "\n".join(elements), after))
 
 
+_CONTAINED = "This page contains its recording: <code>wgprof show</code> reads it."
 #: Where the template keeps place; the escaper leaves neither in anything that came from a recording.
 _NOTE_PLACE, _PLACE = "<!--note-->", "<!--recording-->"
 

@@ -1,7 +1,7 @@
 """All views, in the order in which they are shown: what the report and the dashboard draw.
 
-A recording is cut with `wgprof.analysis.selection.Part` and analysed by `analyse`; a view then draws the part.
-Comparing needs two recordings and scaling a prediction: see `wgprof.views.compare` and `wgprof.views.scaling`.
+A recording is cut with `wgprof.analysis.selection.Part` and analysed by `analyse`; a view then draws the part.  What
+is cut again and again is first made as coarse as a screen is: `wgprof.analysis.coarser.for_screens`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from wgprof.analysis.selection import Selection, as_part
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
-from wgprof.views import cores, journeys, latency, pipeline, quality, queues, stacks, wakeups
+from wgprof.views import compare, cores, journeys, latency, pipeline, quality, queues, scaling, stacks, wakeups
 from wgprof.views.picture import Picture, View
 
 VIEWS: tuple[View, ...] = (
@@ -26,9 +26,13 @@ VIEWS: tuple[View, ...] = (
 )
 
 
+#: Views that one recording cannot fill: `compare.pictures_of` needs two, `scaling.scaling` a prediction.
+MORE_VIEWS: tuple[View, ...] = (compare.VIEW, scaling.VIEW)
+
+
 def view_of(name: str) -> View:
     """The view of that name.  Raises KeyError."""
-    return {view.name: view for view in VIEWS}[name]
+    return {view.name: view for view in (*VIEWS, *MORE_VIEWS)}[name]
 
 
 def pictures(view: View, recording: Tables, analysis: Analysis, selection: Selection) -> Iterator[Picture]:

@@ -24,7 +24,7 @@ from wgprof.views.picture import Picture, View, needs_traffic
 #: Bins along the time axis and cells in all maps together: what a screen can show and a report can carry.
 BINS = 240
 _MOST_CELLS = 150_000
-_CPU_PX, _LEAST_PANEL_PX, _MOST_PANEL_PX, _LABEL_EVERY_PX = 18, 34, 220, 16
+_CPU_PX, _LEAST_PANEL_PX, _MOST_PANEL_PX, _LABEL_EVERY_PX = 18, 34, 140, 16
 _TITLES = {
     "tx.encrypt": "tx.encrypt, with its worker",
     "tx.send": "tx.send, with tx.work",

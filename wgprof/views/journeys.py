@@ -82,10 +82,10 @@ def _bars(direction: str, kind: str, pieces: list[tuple[str, _Piece]], unit_ns: 
     steps = steps_of(direction)
     colour = theme.ALERT if kind == _HELD else theme.COLOURS[stage_of(direction, steps.index(kind))]
     waits = kind not in theme.COLOURS
-    marker: dict[str, object] = {"color": colour, "line": {"width": 0}}
-    if waits:
-        shape = {"shape": "x" if kind == _HELD else "/", "size": 7, "solidity": 0.25, "fillmode": "replace"}
-        marker["pattern"] = {**shape, "fgcolor": theme.faint(colour, 0.6), "bgcolor": theme.faint(colour, 0.2)}
+    marker: dict[str, object] = {"color": theme.faint(colour, 0.28) if waits else colour, "line": {"width": 0}}
+    if kind == _HELD:
+        ground = {"fgcolor": theme.faint(colour, 0.7), "bgcolor": theme.faint(colour, 0.2)}
+        marker["pattern"] = {"shape": "x", "size": 7, "solidity": 0.25, "fillmode": "replace", **ground}
     return go.Bar(
         y=[label for label, _ in pieces],
         x=np.round([piece.length_ns / unit_ns for _, piece in pieces], 4),
@@ -218,6 +218,23 @@ def _path(figure: go.Figure, journeys: Journeys, row: int, first: int) -> None:
     )
 
 
+def _described(latency: Latency, labels: set[str]) -> str:
+    """How to read the lanes that are there."""
+    parts = [
+        f"The slowest of {len(latency):,} sampled packets, {DIRECTION_NAMES[latency.direction]}: one lane each, from"
+        " the moment it entered. Solid: a stage at work. Pale: waiting for the stage of the same colour. Behind each"
+        " lane: the CPUs of its three stages."
+    ]
+    if "median" in labels:
+        parts.append("Below, for comparison, packets that were less slow.")
+    if "held" in labels:
+        parts.append(
+            "Last the one that was held longest. Crossed, as in that lane: the packet was ready and had to wait for an"
+            " earlier one that was not, since packets keep their order; point at it to see for which."
+        )
+    return " ".join(parts)
+
+
 def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[Picture]:
     part = as_part(recording)
     journeys, sampling = part.journeys, Sampling(part.table("intervals"))
@@ -232,12 +249,7 @@ def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[P
             Picture(
                 f"journeys_{direction}",
                 figure,
-                f"The slowest of {len(latency):,} sampled packets, {words}: one lane each, from the moment it entered."
-                " Solid: a stage at work. Hatched: waiting for the stage of the same colour. Behind each lane: the CPUs"
-                " of its three stages; below, for comparison, packets less slow, and the one that was held longest."
-                " Crossed, as in that: the packet was ready"
-                " and had to wait for an earlier one that was not, since packets keep their order; point at it to see"
-                " for which.",
+                _described(latency, {str(label) for trace in figure.data for label in trace.y}),
             )
         )
         found.append(

@@ -40,6 +40,7 @@ def queues(series: list[DepthSeries], names: Names) -> go.Figure:
         subplot_titles=[_title(queue, [s for s in series if s.queue == queue]) for queue in kinds],
     )
     colour_of: dict[int, str] = {}
+    limits: list[dict[str, object]] = []
     for row, queue in enumerate(kinds, start=1):
         mine = sorted((s for s in series if s.queue == queue), key=_fullness, reverse=True)[:_MOST_LINES]
         for line in sorted(mine, key=lambda s: s.object):
@@ -47,7 +48,7 @@ def queues(series: list[DepthSeries], names: Names) -> go.Figure:
             colour = colour_of.setdefault(line.object, theme.SERIES[len(colour_of) % len(theme.SERIES)])
             _line(figure, line, theme.safe(names.label(line.object)), colour, row=row, legend=first)
         if max(_fullness(s) for s in mine) >= _NEAR * LIMITS[queue]:
-            figure.add_hline(y=LIMITS[queue], line={"color": theme.ALERT, "dash": "dash", "width": 1.5}, row=row, col=1)
+            limits.append(_limit_line(row, y=LIMITS[queue]))
     legend_px = theme.legend_px(names.label(number) for number in colour_of)
     theme.dress(
         figure,
@@ -55,10 +56,12 @@ def queues(series: list[DepthSeries], names: Names) -> go.Figure:
         margin={"l": 70, "r": 20, "t": legend_px + 26, "b": 50},
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"},
     )
-    figure.update_yaxes(rangemode="tozero")
-    for row, queue in enumerate(kinds, start=1):
-        figure.update_yaxes(title_text=_HOLDS.get(queue, "packets"), title_standoff=6, row=row, col=1)
-    figure.update_xaxes(title_text="seconds since the recording began", row=len(kinds), col=1)
+    titles = {
+        f"yaxis{row}": {"title": {"text": _HOLDS.get(queue, "packets"), "standoff": 6}, "rangemode": "tozero"}
+        for row, queue in enumerate(kinds, start=1)
+    }
+    seconds = {f"xaxis{len(kinds)}": {"title": {"text": "seconds since the recording began"}}}
+    figure.update_layout(shapes=limits, **titles, **seconds)
     figure.update_annotations(x=0, xanchor="left", font={"size": 12})
     return figure
 
@@ -137,11 +140,6 @@ def distribution(counts: Mapping[tuple[str, int], IntArray], names: Names) -> go
                 row=1,
                 col=column,
             )
-        limit = LIMITS[queue]
-        figure.add_vline(x=limit, line={"color": theme.ALERT, "dash": "dash", "width": 1.5}, row=1, col=column)
-        ticks = [tick for tick in (1, 10, 100, 1024) if tick <= max(limit, 100)]
-        reach = math.log10(limit * 1.4)
-        figure.update_xaxes(type="log", range=[0, reach], tickvals=ticks, title_text="at least", row=1, col=column)
     legend_px = theme.legend_px(names.label(number) for number in colour_of)
     theme.dress(
         figure,
@@ -149,10 +147,27 @@ def distribution(counts: Mapping[tuple[str, int], IntArray], names: Names) -> go
         margin={"l": 70, "r": 20, "t": legend_px + 26, "b": 50},
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"},
     )
+    limits = [_limit_line(column, x=LIMITS[queue]) for column, queue in enumerate(kinds, start=1)]
+    axes = {f"xaxis{column}": _depth_axis(LIMITS[queue]) for column, queue in enumerate(kinds, start=1)}
+    figure.update_layout(shapes=limits, **axes)
     figure.update_yaxes(range=[0, 102])
-    figure.update_yaxes(title_text="% of the time", row=1, col=1)
+    figure.update_layout(yaxis_title_text="% of the time")
     figure.update_annotations(font={"size": 12})
     return figure
+
+
+def _depth_axis(limit: int) -> dict[str, object]:
+    ticks = [tick for tick in (1, 10, 100, 1024) if tick <= max(limit, 100)]
+    return {"type": "log", "range": [0, math.log10(limit * 1.4)], "tickvals": ticks, "title": {"text": "at least"}}
+
+
+def _limit_line(panel: int, *, x: int | None = None, y: int | None = None) -> dict[str, object]:
+    """A dashed line through a panel, upright at `x` or level at `y`; all at once, since Plotly adds them slowly."""
+    across = {"x0": x, "x1": x, "y0": 0, "y1": 1} if x is not None else {"x0": 0, "x1": 1, "y0": y, "y1": y}
+    number = "" if panel == 1 else str(panel)
+    refs = (f"x{number}", f"y{number} domain") if x is not None else (f"x{number} domain", f"y{number}")
+    line = {"color": theme.ALERT, "dash": "dash", "width": 1.5}
+    return {"type": "line", "xref": refs[0], "yref": refs[1], "line": line, **across}
 
 
 def _at_least(held: IntArray) -> tuple[IntArray, FloatArray]:

@@ -9,10 +9,14 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
+from wgprof.analysis.selection import Selection
+from wgprof.analysis.summary import Analysis
+from wgprof.analysis.tables import Tables
 from wgprof.errors import UsageError
 from wgprof.model.fits import fit
 from wgprof.model.predict import Architecture, Point, Prediction
 from wgprof.views import theme
+from wgprof.views.picture import Picture, View
 
 Axis = Literal["cores", "tunnels"]
 EMPTY = (
@@ -167,3 +171,18 @@ def _fitted(figure: go.Figure, points: Sequence[Point | Measured], axis: Axis, c
             hovertemplate="%{x:.0f}: %{y:.3g} Gbit/s by the USL",
         )
     )
+
+
+def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[Picture]:
+    return []
+
+
+VIEW = View(
+    "scaling",
+    "Scaling",
+    "How throughput grows with cores and tunnels: measured, fitted, and predicted for each architecture.",
+    (),
+    _draw,
+    lambda recording, analysis: EMPTY.replace("<br>", " "),
+    whole=True,
+)
