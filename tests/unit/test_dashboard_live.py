@@ -14,7 +14,7 @@ from wgprof.dashboard.live import Follower
 from wgprof.errors import RecordingError
 from wgprof.recording.reader import Recording
 
-WINDOW_NS = 2_000_000_000
+WINDOW_NS, STRETCH_NS = 4_000_000_000, 3_000_000_000
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_counts_are_those_of_the_recording(part: Growing) -> None:
     assert began_ns == int(ints(whole.table("intervals"), "t_ns").min())
     intervals = seen.table("intervals")
     first, last = int(intervals["t_ns"].min()), int(intervals["t_ns"].max())
-    assert (last - first) / 1e9 == pytest.approx(WINDOW_NS / 1e9, abs=0.2)
+    assert WINDOW_NS <= last - first <= WINDOW_NS + STRETCH_NS + 2e8
     for table, column in (
         ("stages", "packets"),
         ("executions", "busy_ns"),
@@ -72,7 +72,7 @@ def test_what_is_kept_does_not_grow(part: Growing) -> None:
         part.grow(10)
         follower.poll()
         kept.append(follower.kept_bytes)
-    assert max(kept[3:]) < 1.2 * min(kept[3:])
+    assert max(kept[8:]) < 1.1 * max(kept[4:8])
 
 
 def test_nothing_new_makes_nothing_new(part: Growing) -> None:

@@ -1,8 +1,9 @@
 """Follows a recording while it is written: the last seconds of its `.part`, again and again.
 
-Every tick holds all counters as they stand, so a recording may begin at any tick: what is kept is
-the frames since one of half a minute ago, and what is shown is decoded from those alone.  However
-long the recording lasts, memory and the time to look at it stay what they are.
+Every tick holds all counters as they stand, so a recording may begin at any tick.  Frames are decoded
+in stretches of a few seconds, each as a recording that begins at the last tick of the one before; the
+tables of the last stretches together are what is shown.  However long the recording lasts, memory and
+the time to look at it stay what they are.
 """
 
 from __future__ import annotations
@@ -16,15 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
 
+import pyarrow as pa
+
 from wgprof.agent.frames import HEADER, MAX_PAYLOAD, Frame, FrameError, Kind, open_frame, read_raw
 from wgprof.errors import RecordingError
-from wgprof.recording.decode import Decoder
+from wgprof.recording.decode import Decoded, Decoder
 from wgprof.recording.reader import Recording
 from wgprof.recording.untrusted import Damage, integer, items, mapping, parse_object
 
-#: So much of the recording is kept, and never more than so many bytes of it.
+#: So much of the recording is kept, and never more than so many bytes of tables.
 WINDOW_NS = 30_000_000_000
 _MOST_BYTES = 192 << 20
+#: Ticks and bytes of frames of a stretch.
+_STRETCH, _STRETCH_BYTES = 30, 16 << 20
+#: Tables that each stretch has for all that was before, too.
+_OF_THE_WHOLE = frozenset({"objects", "probes", "losses"})
 _PREFIX = 4  # length of a tick's JSON
 _MOST_BEFORE = 1000  # frames before the first tick
 
@@ -39,9 +46,17 @@ class _Tick:
     frames: list[Frame]
     objects: list[dict[str, Any]] = field(default_factory=list)
 
+
+@dataclass(frozen=True)
+class _Stretch:
+    """A few seconds, decoded."""
+
+    end_ns: int
+    decoded: Decoded
+
     @property
     def bytes(self) -> int:
-        return sum(len(frame.payload) for frame in self.frames)
+        return sum(_table(self.decoded, name).nbytes for name in self.decoded.tables)
 
 
 class Follower(Generic[Made]):
@@ -60,16 +75,17 @@ class Follower(Generic[Made]):
         self._version = 0
         self._began_ns = 0
         self._first: list[Frame] = []  # what came before the first tick: REQUEST, HELLO, LOGs
-        self._ticks: deque[_Tick] = deque()
-        self._bytes = 0
-        self._objects: dict[int, dict[str, Any]] = {}  # announced in ticks that are gone
+        self._stretches: deque[_Stretch] = deque()
+        self._ticks: list[_Tick] = []  # of the stretch that has not ended
+        self._bytes = 0  # of its frames
+        self._objects: dict[int, dict[str, Any]] = {}  # announced in the stretches before
         self._damage = ""
         self._made: tuple[int, Made] | None = None
 
     @property
     def kept_bytes(self) -> int:
         """How much is held of the recording."""
-        return self._bytes
+        return self._bytes + sum(stretch.bytes for stretch in self._stretches)
 
     def poll(self) -> int:
         """Take in what has come; a number that grows with every tick.  Raises RecordingError if it cannot be read."""
@@ -88,8 +104,8 @@ class Follower(Generic[Made]):
             if self._made is not None and self._made[0] == version:
                 return self._made[1]
             with self._reading:
-                frames = [*self._first, *self._as_if_begun_here()]
-            made = self._make(self._decoded(frames), self._began_ns)
+                recording = self._recording()
+            made = self._make(recording, self._began_ns)
             self._made = version, made
             return made
 
@@ -150,16 +166,33 @@ class Follower(Generic[Made]):
         self._ticks.append(tick)
         self._bytes += len(frame.payload)
         self._version += 1
-        # The first tick kept is where counting begins; the window starts there.
-        while len(self._ticks) > 2 and (
-            self._ticks[1].t_ns <= tick.t_ns - self._window_ns or self._bytes > _MOST_BYTES
-        ):
-            gone = self._ticks.popleft()
-            self._bytes -= gone.bytes
-            self._objects |= {int(str(thing.get("slot", 0))): thing for thing in gone.objects}
+        if len(self._ticks) > _STRETCH or self._bytes > _STRETCH_BYTES:
+            self._end_stretch()
+
+    def _end_stretch(self) -> None:
+        """Decode what there is up to the last tick, which is the first of what comes now."""
+        *gone, last = self._ticks
+        if not gone:
+            return
+        self._stretches.append(_Stretch(last.t_ns, self._decoded()))
+        self._objects |= {int(str(thing.get("slot", 0))): thing for tick in gone for thing in tick.objects}
+        self._ticks, self._bytes = [last], sum(len(frame.payload) for frame in last.frames)
+        kept = self._stretches
+        while kept and (kept[0].end_ns <= last.t_ns - self._window_ns or self.kept_bytes > _MOST_BYTES):
+            kept.popleft()
+
+    def _decoded(self) -> Decoded:
+        """The stretch so far, as if the recording began with it."""
+        decoder = Decoder()
+        with contextlib.suppress(Damage):  # what came before the damage is there
+            for frame in [*self._first, *self._as_if_begun_here()]:
+                decoder.feed(frame)
+        if not decoder.started:
+            raise RecordingError(f"{self.path.name} holds nothing yet", "The probes are being attached; wait for it.")
+        return decoder.finish()
 
     def _as_if_begun_here(self) -> list[Frame]:
-        """The frames kept, numbered as if they followed the HELLO; the first tick names every object there is."""
+        """The frames of the stretch, numbered as if they followed the HELLO; the first tick names every object."""
         frames = [frame for tick in self._ticks for frame in tick.frames]
         if not frames:
             return []
@@ -170,15 +203,29 @@ class Follower(Generic[Made]):
             frames[0] = _with_objects(frames[0], list((self._objects | here).values()))
         return frames
 
-    def _decoded(self, frames: list[Frame]) -> Recording:
-        decoder = Decoder()
-        with contextlib.suppress(Damage):  # what came before the damage is there
-            for frame in frames:
-                decoder.feed(frame)
-        if not decoder.started:
-            raise RecordingError(f"{self.path.name} holds nothing yet", "The probes are being attached; wait for it.")
-        decoded = decoder.finish()
-        return Recording.from_tables(decoded.manifest, decoded.tables)
+    def _recording(self) -> Recording:
+        """All stretches together."""
+        now = self._decoded()
+        parts = [*(stretch.decoded for stretch in self._stretches), now]
+        tables = {
+            name: _table(now, name)
+            if name in _OF_THE_WHOLE
+            else pa.concat_tables([_table(part, name) for part in parts])
+            for name in now.tables
+        }
+        first = self._stretches[0].decoded.manifest if self._stretches else now.manifest
+        sampling, others = dict(now.manifest["sampling"]), [part.manifest["sampling"] for part in parts]
+        sampling["sample_every_min"] = min(other["sample_every_min"] for other in others)
+        sampling["sample_every_max"] = max(other["sample_every_max"] for other in others)
+        duration_s = sum(part.manifest["duration_s"] for part in parts)
+        manifest = {**first, **now.manifest, "sampling": sampling, "duration_s": duration_s}
+        return Recording.from_tables(manifest, tables)
+
+
+def _table(decoded: Decoded, name: str) -> pa.Table:
+    found = decoded.tables[name]
+    assert isinstance(found, pa.Table)  # a decoder that has no folder keeps everything in memory
+    return found
 
 
 def _json_of(tick: Frame) -> dict[str, Any]:

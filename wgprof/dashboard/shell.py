@@ -6,7 +6,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
-PULSE_MS = 400
+PULSE_MS = 250
 DIRECTIONS = [
     {"value": "", "label": "Both"},
     {"value": "tx", "label": "Transmit"},
