@@ -82,10 +82,10 @@ def _analyse(path: Path) -> dict[str, float]:
         diagnose(analysis, recording)
     done = time.perf_counter()
     times = {"analyse_s": analysed - started, "rules_s": done - analysed, "all_s": done - started}
-    return {**times, "cpu_s": time.process_time(), "memory": _most_resident()}
+    return {**times, "cpu_s": time.process_time(), "memory": most_resident()}
 
 
-def _most_resident() -> int:
+def most_resident() -> int:
     """The most memory this program had, in bytes.  ru_maxrss would count what its parent had before it began."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

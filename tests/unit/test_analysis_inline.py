@@ -186,7 +186,7 @@ def test_every_view_of_the_dial_says_first_that_nothing_was_encrypted(inline: In
     body = page[page.index("<main>") :].replace("&#39;", "'")
     assert body.index(said) < body.index('aria-label="Verdict"')
     assert all(said in caption for caption in body.split("<figcaption>")[1:])
-    assert body.count("<figcaption>") == 4
+    assert body.count("<figcaption>") == body.count('class="plot"') > 4
 
 
 def test_an_idle_recording_of_the_dial_says_so_too() -> None:

@@ -27,6 +27,8 @@ _OPENING = re.compile(rb'<script type="application/x-wgprof" id="' + ELEMENT.enc
 _CLOSING = b"</script>"
 _HEAD = b"<!doctype html>"
 _TRIES = 5
+#: A row of journeys takes more.
+_BYTES_AN_EVENT = 6
 
 
 def packed(recording: Tables, most_bytes: int) -> tuple[bytes, str]:
@@ -37,7 +39,7 @@ def packed(recording: Tables, most_bytes: int) -> tuple[bytes, str]:
     original = _original(recording)
     if 0 < len(original) <= most_bytes:
         return original, ""
-    events = len(recording.table("journeys"))
+    events = min(len(recording.table("journeys")), most_bytes // _BYTES_AN_EVENT)
     intervals = len(recording.table("intervals"))
     for _ in range(_TRIES):
         coarse = Coarser(recording, min(intervals, SCREEN_INTERVALS), events)

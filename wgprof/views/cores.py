@@ -10,7 +10,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from wgprof.analysis.cores import Bins, CoreSeries, core_series
 from wgprof.analysis.residence import residence_of
@@ -20,6 +19,7 @@ from wgprof.analysis.tables import Tables
 from wgprof.views import theme
 from wgprof.views.cpu_split import MOST_CPUS, MOST_SERVERS, places_over_time, split
 from wgprof.views.picture import Picture, View, needs_traffic
+from wgprof.views.stack import Panel, stacked
 
 #: Bins along the time axis and cells in all maps together: what a screen can show and a report can carry.
 BINS = 240
@@ -49,30 +49,21 @@ def cores(series: CoreSeries) -> go.Figure:
     panels += [
         (_TITLES.get(track, track), values) for track, values in series.measured.items() if values.max(initial=0) > 0
     ]
-    panel_px, gap_px, edge_px = min(max(_CPU_PX * len(series.cpus), _LEAST_PANEL_PX), _MOST_PANEL_PX), 30, 75
+    panel_px = min(max(_CPU_PX * len(series.cpus), _LEAST_PANEL_PX), _MOST_PANEL_PX)
     cpu_px = panel_px / len(series.cpus)
-    inner_px = len(panels) * panel_px + (len(panels) - 1) * gap_px
-    figure = make_subplots(
-        rows=len(panels),
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=gap_px / inner_px if len(panels) > 1 else 0,
-        subplot_titles=[title for title, _ in panels],
-    )
-    for row, (title, values) in enumerate(panels, start=1):
-        figure.add_trace(_map(series, title, values, gap=1 if cpu_px >= 6 else 0), row=row, col=1)
-    theme.dress(figure, inner_px + edge_px, margin={"l": 70, "r": 20, "t": 28, "b": edge_px - 28})
+    shown = [str(cpu) for cpu in series.cpus[:: max(1, math.ceil(_LABEL_EVERY_PX / cpu_px))]]
+    axis = {"type": "category", "tickvals": shown, "ticktext": [f"CPU {cpu}" for cpu in shown], "showgrid": False,
+            "autorange": "reversed"}  # fmt: skip
+    maps = [(title, _map(series, title, values, gap=1 if cpu_px >= 6 else 0)) for title, values in panels]
     bar = {"title": {"text": "of the CPU"}, "ticksuffix": " %", "thickness": 12, "outlinewidth": 0}
     bar |= {"len": 260, "lenmode": "pixels", "y": 1, "yanchor": "top"}
-    figure.update_layout(coloraxis={"colorscale": theme.SCALE, "cmin": 0, "cmax": 100, "colorbar": bar})
-    every = max(1, math.ceil(_LABEL_EVERY_PX / cpu_px))
-    shown = [str(cpu) for cpu in series.cpus[::every]]
-    figure.update_yaxes(type="category", tickvals=shown, ticktext=[f"CPU {cpu}" for cpu in shown], autorange="reversed")
-    figure.update_yaxes(showgrid=False)
-    figure.update_xaxes(showgrid=False)
-    figure.update_xaxes(title_text="seconds since the recording began", row=len(panels), col=1)
-    figure.update_annotations(x=0, xanchor="left", font={"size": 12})
-    return figure
+    return stacked(
+        [Panel(title, [trace], axis) for title, trace in maps],
+        panel_px,
+        30,
+        28,
+        coloraxis={"colorscale": theme.SCALE, "cmin": 0, "cmax": 100, "colorbar": bar},
+    )
 
 
 def _map(series: CoreSeries, title: str, values: npt.NDArray[np.float64], *, gap: int) -> go.Heatmap:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from wgprof.analysis.cores import OTHER_SOFTIRQ, CoreSeries
 from wgprof.analysis.names import Names
 from wgprof.analysis.residence import Residence
 from wgprof.analysis.tables import FloatArray
 from wgprof.views import theme
+from wgprof.views.stack import Panel, stacked
 
 MOST_CPUS, MOST_SERVERS = 8, 16
 _PANEL_PX, _GAP_PX, _ROW_PX = 84, 12, 22
@@ -24,40 +24,31 @@ def split(series: CoreSeries) -> go.Figure:
     """Stacked areas, a panel for each CPU (the busiest few): what is blank was idle."""
     order = np.argsort(-(series.busy * series.width_s).sum(axis=1), kind="stable")[:MOST_CPUS]
     shown = sorted(int(place) for place in order)
-    inner_px = len(shown) * _PANEL_PX + (len(shown) - 1) * _GAP_PX
-    figure = make_subplots(
-        rows=len(shown), cols=1, shared_xaxes=True, vertical_spacing=_GAP_PX / inner_px if len(shown) > 1 else 0
-    )
-    for row, place in enumerate(shown, start=1):
-        for name, values in _parts(series, place).items():
-            if max(float(each[name].max()) for each in (_parts(series, other) for other in shown)) < 0.002:
-                continue
-            figure.add_trace(
-                go.Scatter(
-                    x=np.round(series.start_s, 3),
-                    y=np.round(values * 100, 1).astype(np.float32),
-                    mode="lines",
-                    line={"width": 0, "shape": "hv"},
-                    fillcolor=_COLOURS[name],
-                    stackgroup=f"cpu{place}",
-                    name=name,
-                    legendgroup=name,
-                    showlegend=row == 1,
-                    hovertemplate=f"CPU {series.cpus[place]}, %{{x:.1f}} s<br>{name}: %{{y:.0f}} %<extra></extra>",
-                ),
-                row=row,
-                col=1,
+    parts = {place: _parts(series, place) for place in shown}
+    drawn = [name for name in parts[shown[0]] if max(float(mine[name].max()) for mine in parts.values()) >= 0.002]
+    x = np.round(series.start_s, 3)
+    panels = []
+    for place in shown:
+        cpu = series.cpus[place]
+        traces = [
+            go.Scatter(
+                x=x,
+                y=np.round(parts[place][name] * 100, 1).astype(np.float32),
+                mode="lines",
+                line={"width": 0, "shape": "hv"},
+                fillcolor=_COLOURS[name],
+                stackgroup=f"cpu{place}",
+                name=name,
+                legendgroup=name,
+                showlegend=place == shown[0],
+                hovertemplate=f"CPU {cpu}, %{{x:.1f}} s<br>{name}: %{{y:.0f}} %<extra></extra>",
             )
-        figure.update_yaxes(title_text=f"CPU {series.cpus[place]}, %", row=row, col=1)
-    theme.dress(
-        figure,
-        inner_px + 110,
-        margin={"l": 70, "r": 20, "t": 60, "b": 50},
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container", "traceorder": "normal"},
-    )
-    figure.update_yaxes(range=[0, 100], tickvals=[0, 50, 100], title_standoff=4)
-    figure.update_xaxes(title_text="seconds since the recording began", row=len(shown), col=1)
-    return figure
+            for name in drawn
+        ]
+        title = {"text": f"CPU {cpu}, %", "standoff": 4}
+        panels.append(Panel("", traces, {"range": [0, 100], "tickvals": [0, 50, 100], "title": title}))
+    legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container", "traceorder": "normal"}
+    return stacked(panels, _PANEL_PX, _GAP_PX, 60, legend=legend)
 
 
 def _parts(series: CoreSeries, place: int) -> dict[str, FloatArray]:

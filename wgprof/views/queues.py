@@ -17,6 +17,7 @@ from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import LIMITS, FloatArray, IntArray, Tables
 from wgprof.views import theme
 from wgprof.views.picture import Picture, View, needs_traffic
+from wgprof.views.stack import Panel, stacked
 
 BINS = 300
 _PANEL_PX, _GAP_PX = 110, 44
@@ -31,39 +32,23 @@ def queues(series: list[DepthSeries], names: Names) -> go.Figure:
     kinds = [queue for queue in LIMITS if any(s.queue == queue for s in series)]
     if not kinds:
         return theme.nothing(120, "No queue ever held a packet when the clock looked.")
-    inner_px = len(kinds) * _PANEL_PX + (len(kinds) - 1) * _GAP_PX
-    figure = make_subplots(
-        rows=len(kinds),
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=_GAP_PX / inner_px if len(kinds) > 1 else 0,
-        subplot_titles=[_title(queue, [s for s in series if s.queue == queue]) for queue in kinds],
-    )
     colour_of: dict[int, str] = {}
     limits: list[dict[str, object]] = []
+    panels = []
     for row, queue in enumerate(kinds, start=1):
         mine = sorted((s for s in series if s.queue == queue), key=_fullness, reverse=True)[:_MOST_LINES]
+        traces: list[go.Scatter] = []
         for line in sorted(mine, key=lambda s: s.object):
             first = line.object not in colour_of
             colour = colour_of.setdefault(line.object, theme.SERIES[len(colour_of) % len(theme.SERIES)])
-            _line(figure, line, theme.safe(names.label(line.object)), colour, row=row, legend=first)
+            traces += _line(line, theme.safe(names.label(line.object)), colour, legend=first)
         if max(_fullness(s) for s in mine) >= _NEAR * LIMITS[queue]:
             limits.append(_limit_line(row, y=LIMITS[queue]))
-    legend_px = theme.legend_px(names.label(number) for number in colour_of)
-    theme.dress(
-        figure,
-        inner_px + legend_px + 76,
-        margin={"l": 70, "r": 20, "t": legend_px + 26, "b": 50},
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"},
-    )
-    titles = {
-        f"yaxis{row}": {"title": {"text": _HOLDS.get(queue, "packets"), "standoff": 6}, "rangemode": "tozero"}
-        for row, queue in enumerate(kinds, start=1)
-    }
-    seconds = {f"xaxis{len(kinds)}": {"title": {"text": "seconds since the recording began"}}}
-    figure.update_layout(shapes=limits, **titles, **seconds)
-    figure.update_annotations(x=0, xanchor="left", font={"size": 12})
-    return figure
+        axis = {"title": {"text": _HOLDS.get(queue, "packets"), "standoff": 6}, "rangemode": "tozero"}
+        panels.append(Panel(_title(queue, [s for s in series if s.queue == queue]), traces, axis))
+    top_px = theme.legend_px(names.label(number) for number in colour_of) + 26
+    legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"}
+    return stacked(panels, _PANEL_PX, _GAP_PX, top_px, shapes=limits, legend=legend)
 
 
 def _fullness(series: DepthSeries) -> float:
@@ -75,9 +60,10 @@ def _title(queue: str, series: list[DepthSeries]) -> str:
     return f"<b>{queue}</b>, limit {LIMITS[queue]:,}" + (f", {refused:,} packets refused" if refused else "")
 
 
-def _line(figure: go.Figure, series: DepthSeries, label: str, colour: str, *, row: int, legend: bool) -> None:
+def _line(series: DepthSeries, label: str, colour: str, *, legend: bool) -> list[go.Scatter]:
+    """The depth, and where something was refused a cross."""
     common = {"name": label, "legendgroup": str(series.object)}
-    figure.add_trace(
+    traces = [
         go.Scatter(
             x=np.round(series.start_s, 3),
             y=np.round(series.mean, 3).astype(np.float32),
@@ -86,13 +72,11 @@ def _line(figure: go.Figure, series: DepthSeries, label: str, colour: str, *, ro
             hovertemplate="%{x:.1f} s<br>%{y:.2f} on average",
             showlegend=legend,
             **common,
-        ),
-        row=row,
-        col=1,
-    )
+        )
+    ]
     refused = np.flatnonzero(series.refused)
     if refused.size:
-        figure.add_trace(
+        traces.append(
             go.Scatter(
                 x=np.round(series.start_s[refused], 3),
                 y=np.nan_to_num(series.mean[refused]),
@@ -102,10 +86,9 @@ def _line(figure: go.Figure, series: DepthSeries, label: str, colour: str, *, ro
                 hovertemplate="%{x:.1f} s<br>%{customdata} packets refused",
                 showlegend=False,
                 **common,
-            ),
-            row=row,
-            col=1,
+            )
         )
+    return traces
 
 
 def distribution(counts: Mapping[tuple[str, int], IntArray], names: Names) -> go.Figure:

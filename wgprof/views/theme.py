@@ -47,28 +47,38 @@ def safe(text: object, longest: int = 48) -> str:
 
 def base(height: int, **layout: object) -> go.Figure:
     """An empty figure in the house style."""
-    figure = go.Figure()
-    dress(figure, height, **layout)
+    figure = go.Figure(layout=style(height, {"xaxis": {}, "yaxis": {}}))
+    figure.update_layout(**layout)
     return figure
 
 
 def dress(figure: go.Figure, height: int, **layout: object) -> None:
     """Put a figure into the house style; `height` in pixels, the width is the page's."""
-    figure.update_layout(
-        template="none",
-        height=height,
-        autosize=True,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": INK},
-        hoverlabel={"align": "left", "namelength": -1},
-        margin={"l": 60, "r": 20, "t": 30, "b": 45},
-    )
-    figure.update_xaxes(gridcolor=GRID, linecolor=GRID, zeroline=False, ticks="outside", tickcolor=GRID)
-    figure.update_yaxes(gridcolor=GRID, linecolor=GRID, zeroline=False)
+    figure.update_layout(style(height, {axis: {} for axis in figure.layout if axis.startswith(("xaxis", "yaxis"))}))
     figure.update_layout(**layout)
-    figure.update_xaxes(title_font_size=13)
-    figure.update_yaxes(title_font_size=13)
+
+
+def style(height: int, axes: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """A layout in the house style, with what each axis has of its own."""
+    return {
+        "template": "none",
+        "height": height,
+        "autosize": True,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "hoverlabel": {"align": "left", "namelength": -1},
+        "margin": {"l": 60, "r": 20, "t": 30, "b": 45},
+        **{name: _axis(name, own) for name, own in axes.items()},
+    }
+
+
+def _axis(name: str, own: Mapping[str, object]) -> dict[str, object]:
+    title = own.get("title")
+    text = title if isinstance(title, Mapping) else {}
+    ticks = {"ticks": "outside", "tickcolor": GRID} if name.startswith("x") else {}
+    lines = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False}
+    return {**lines, **ticks, **own, "title": {"font": {"size": 13}, **text}}
 
 
 def legend_px(labels: Iterable[str]) -> int:
