@@ -11,8 +11,8 @@ from dash.development.base_component import Component
 from wgprof.report.sheets import Sheet
 
 _ROW_PX, _HEADER_PX = 34, 40
-#: Taller ones scroll.
-_MOST_PX = 560
+#: Taller ones scroll; so do those of more rows, where how tall they are depends on their texts.
+_MOST_PX, _MOST_WRAPPED = 560, 40
 _LONGEST_TEXT, _MOST_TEXT = 34, 120  # characters: longer cells wrap; longer ones ask for no more room
 _LEAST_WRAPPED_PX = 170
 #: How a figure begins; a column without any is one of words.
@@ -63,7 +63,7 @@ def grid(sheet: Sheet, name: str) -> Component:
         "animateRows": False,
         "accentedSort": False,
     }
-    if fits or len(rows) <= 12:
+    if fits or len(rows) <= (_MOST_WRAPPED if wraps else 0):
         options["domLayout"] = "autoHeight"
     shown = dag.AgGrid(
         id={"kind": "grid", "name": name},

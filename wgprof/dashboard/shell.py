@@ -41,8 +41,8 @@ def layout(*, live: bool) -> Component:
             dmc.AppShell(
                 [_header(live=live), _navbar(), _main()],
                 header={"height": 56},
-                navbar={"width": 208, "breakpoint": "sm", "collapsed": {"mobile": False}},
-                padding="md",
+                navbar={"width": 184, "breakpoint": "sm", "collapsed": {"mobile": False}},
+                padding="sm",
             ),
         ],
         id="provider",

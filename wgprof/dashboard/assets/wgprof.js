@@ -111,7 +111,7 @@ window.dash_clientside = window.dash_clientside || {};
       backgroundColor: "var(--ground)", foregroundColor: "var(--ink)", textColor: "var(--ink)",
       headerTextColor: "var(--soft)", headerBackgroundColor: "var(--panel)", borderColor: "var(--line)",
       chromeBackgroundColor: "var(--panel)", oddRowBackgroundColor: "var(--ground)", accentColor: "#1c7ed6",
-      rowHoverColor: "var(--panel)", browserColorScheme: "inherit", fontFamily: "inherit", fontSize: 13.5,
+      rowHoverColor: "var(--panel)", browserColorScheme: "inherit", fontFamily: "inherit", fontSize: "0.845rem",
       headerFontWeight: 600, wrapperBorderRadius: 6, columnBorder: false, spacing: 6,
     });
   };
