@@ -18,6 +18,7 @@ from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import DIRECTIONS, STAGES, FloatArray, Tables
 from wgprof.views import theme
 from wgprof.views.picture import Picture, View, needs_traffic
+from wgprof.views.stack import Panel, stacked
 
 #: Fewer packets than this beyond a percentile say nothing about it.
 _LEAST_BEYOND = 5
@@ -63,7 +64,8 @@ def percentiles(latencies: Sequence[Latency]) -> go.Figure:
         title_text="percentile: so many % of the packets are faster",
         range=[0, rarest],
     )
-    theme.time_axis(figure, min(float(t.y.min()) for t in figure.data), max(float(t.y.max()) for t in figure.data))
+    low_s, high_s = min(float(t.y.min()) for t in figure.data), max(float(t.y.max()) for t in figure.data)
+    figure.update_yaxes(**theme.time_axis(low_s, high_s))
     figure.update_annotations(font={"size": 13}, yshift=2)
     return figure
 
@@ -108,40 +110,23 @@ def over_time(latencies: Sequence[Latency], began_ns: int) -> go.Figure:
     low = math.floor(min(float(total.min()) for total in totals))
     high = math.ceil(max(float(total.max()) for total in totals) + 1e-9)
     lengths = np.linspace(low, high, (high - low) * _LENGTHS_PER_DECADE + 1)
-    figure = make_subplots(
-        rows=len(latencies),
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=0.12,
-        subplot_titles=[f"<b>{DIRECTION_NAMES[x.direction]}</b>, end to end" for x in latencies],
-    )
-    for row, (latency, total) in enumerate(zip(latencies, totals, strict=True), start=1):
+    axis = theme.time_axis(10.0 ** (low - 9) * 1.001, 10.0 ** (high - 9) * 0.999)
+    panels = []
+    for latency, total in zip(latencies, totals, strict=True):
         counts, _, _ = np.histogram2d(latency.began_ns, total, bins=(edges_ns, lengths), weights=latency.weights)
         moment = counts.sum(axis=1, keepdims=True)
         share = np.divide(counts * 100, moment, out=np.zeros_like(counts), where=moment > 0)
-        figure.add_trace(
-            go.Heatmap(
-                x=np.round(((edges_ns[:-1] + edges_ns[1:]) / 2 - began_ns) / 1e9, 3),
-                y=_seconds(10 ** ((lengths[:-1] + lengths[1:]) / 2)),
-                z=np.where(share.T > 0, np.round(share.T, 1), np.nan).astype(np.float32),
-                coloraxis="coloraxis",
-                hovertemplate="%{x:.2f} s: %{z} % of the packets took about %{y:.2s}s<extra></extra>",
-            ),
-            row=row,
-            col=1,
+        heat = go.Heatmap(
+            x=np.round(((edges_ns[:-1] + edges_ns[1:]) / 2 - began_ns) / 1e9, 3),
+            y=_seconds(10 ** ((lengths[:-1] + lengths[1:]) / 2)),
+            z=np.where(share.T > 0, np.round(share.T, 1), np.nan).astype(np.float32),
+            coloraxis="coloraxis",
+            hovertemplate="%{x:.2f} s: %{z} % of the packets took about %{y:.2s}s<extra></extra>",
         )
-    theme.dress(figure, 210 * len(latencies) + 80, margin={"l": 75, "r": 20, "t": 34, "b": 50})
-    bar = {
-        "title": {"text": "of the<br>packets", "font": {"size": 12}},
-        "ticksuffix": " %",
-        "thickness": 12,
-        "outlinewidth": 0,
-    }
-    figure.update_layout(coloraxis={"colorscale": theme.DENSITY, "cmin": 0, "cmax": 30, "colorbar": bar})
-    theme.time_axis(figure, 10.0 ** (low - 9), 10.0 ** (high - 9))
-    figure.update_xaxes(title_text="seconds since the recording began", row=len(latencies), col=1)
-    figure.update_annotations(x=0, xanchor="left", font={"size": 13})
-    return figure
+        panels.append(Panel(f"<b>{DIRECTION_NAMES[latency.direction]}</b>, end to end", [heat], axis))
+    bar = {"title": {"text": "of the<br>packets", "font": {"size": 12}}, "ticksuffix": " %", "thickness": 12}
+    colours = {"colorscale": theme.DENSITY, "cmin": 0, "cmax": 30, "colorbar": {**bar, "outlinewidth": 0}}
+    return stacked(panels, 170, 36, 34, coloraxis=colours)
 
 
 def waterfall(latencies: Sequence[Latency]) -> go.Figure:

@@ -90,12 +90,11 @@ def legend_px(labels: Iterable[str]) -> int:
     return 26 * rows + 8
 
 
-def time_axis(figure: go.Figure, low_s: float, high_s: float, *, upright: bool = True) -> None:
+def time_axis(low_s: float, high_s: float) -> dict[str, object]:
     """A logarithmic axis of seconds, ticks with their units, in whole decades."""
     low, high = math.floor(math.log10(max(low_s, 1e-7))), math.ceil(math.log10(max(high_s, 1e-6)) + 1e-9)
     ticks = {value: text for value, text in _TIMES.items() if 10**low <= value * 1.001 and value <= 10**high * 1.001}
-    update = figure.update_yaxes if upright else figure.update_xaxes
-    update(type="log", range=[low, high], tickvals=list(ticks), ticktext=list(ticks.values()))
+    return {"type": "log", "range": [low, high], "tickvals": list(ticks), "ticktext": list(ticks.values())}
 
 
 def tint(colour: str, share: float) -> str:

@@ -117,7 +117,7 @@ def heads(rows: Sequence[Heads], names: Names) -> go.Figure:
             )
         )  # fmt: skip
     times = [time / 1e9 for row in shown for time in (row.p50_ns, row.mean_ns, row.p99_ns) if time]
-    theme.time_axis(figure, min(times), max(times), upright=False)
+    figure.update_xaxes(**theme.time_axis(min(times), max(times)))
     return figure
 
 
