@@ -1,7 +1,7 @@
 """Pictures of every page: `python -m tests.browser.screenshots [--into build/screenshots] [RECORDING..]`.
 
-The first recording is looked at, and compared with the second.  Small ones for the documentation go to docs/ with
---docs.
+The first recording is looked at, and compared with the second.  Those of the documentation go to docs/images
+with --docs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.browser.conftest import CHROMIUM, FLAGS, drawn
 from tests.support.dashboard import CAPTURED, ROOT, serving
 from wgprof.dashboard.pages import COMPARE, all_pages
 
-SCREENS = {"720p": (1280, 720), "4k": (3840, 2160)}
+SCREENS = {"720p": (1280, 720), "4k": (3840, 2160), "docs": (1280, 640)}
 RECORDINGS = (CAPTURED / "scenarios" / "serial-tx.wgprof", ROOT / "reports" / "example.wgprof")
 #: For docs/: page, colours, name.
 DOCS = (("", "light", "dashboard"), ("cores", "dark", "dashboard-dark"))
@@ -35,8 +35,8 @@ def main(recordings: tuple[Path, ...], into: Path, docs: bool, only: tuple[str, 
         page = browser.new_context(reduced_motion="reduce").new_page()
         if docs:
             for name, theme, picture in DOCS:
-                _open(page, f"{dashboard.url}?page={name}&theme={theme}", "720p")
-                page.screenshot(path=ROOT / "docs" / f"{picture}.png")
+                _open(page, f"{dashboard.url}?page={name}&theme={theme}", "docs")
+                page.screenshot(path=ROOT / "docs" / "images" / f"{picture}.png")
             return
         against = f"&against={files[1].stem}" if len(files) > 1 else ""
         for name in (p.name for p in all_pages() if not only or p.name in only):
