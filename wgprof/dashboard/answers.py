@@ -32,7 +32,7 @@ from wgprof.dashboard.pages import (
 from wgprof.dashboard.recordings import Identity, Recordings, Whole
 from wgprof.dashboard.state import State, parse
 from wgprof.errors import WgprofError
-from wgprof.views.catalogue import VIEWS
+from wgprof.views.catalogue import MORE_VIEWS, VIEWS
 
 #: Pages that are kept as they were drawn: going back is at once.
 _MOST_DRAWN = 64
@@ -60,7 +60,7 @@ class Dashboard:
         self._recordings = recordings
         self._pages = {page.name: page for page in all_pages()}
         self._drawn: Cache[tuple[Identity, str, Selection, str], list[Component]] = Cache(_MOST_DRAWN, lambda _: 1)
-        self._views = {view.name: view for view in VIEWS}
+        self._views = {view.name: view for view in (*VIEWS, *MORE_VIEWS) if view.name != COMPARE}
 
     def version(self, search: str) -> int:
         """A number that grows when what the address shows has something new."""

@@ -23,7 +23,7 @@ from wgprof.report.sheets import Sheet
 from wgprof.rules.finding import Finding
 from wgprof.rules.verdict import answer
 from wgprof.views import compare, latency
-from wgprof.views.catalogue import VIEWS
+from wgprof.views.catalogue import MORE_VIEWS, VIEWS
 from wgprof.views.picture import View
 
 FINDINGS, COMPARE, RECORDING = "findings", compare.VIEW.name, "recording"
@@ -48,7 +48,7 @@ def all_pages() -> list[Page]:
         first,
         Page(FINDINGS, "Findings", found),
         *rest,
-        Page(COMPARE, compare.VIEW.title, compare.VIEW.sentence),
+        *(Page(view.name, view.title, view.sentence) for view in MORE_VIEWS),
         Page(RECORDING, "Recording", recorded),
     ]
 
