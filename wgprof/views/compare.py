@@ -37,7 +37,7 @@ def changes(rows: Sequence[Difference]) -> go.Figure:
     labels = [_label(row) for row in shown]
     figure = theme.base(
         _ROW_PX * len(shown) + _EDGE_PX,
-        margin={"l": 290, "r": 195, "t": 44, "b": 50},
+        margin={"l": 290, "r": 215, "t": 44, "b": 50},
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"},
         xaxis={"title": {"text": "change from the first to the second, of the first"}, "ticksuffix": " %"},
         yaxis={"type": "category", "categoryarray": labels, "autorange": "reversed"},
@@ -109,7 +109,7 @@ def side_by_side(sides: Mapping[str, Analysis]) -> go.Figure:
         rows=1,
         cols=2,
         column_widths=[0.32, 0.68],
-        horizontal_spacing=0.15,
+        horizontal_spacing=0.2,
         subplot_titles=["<b>Throughput</b>, Mbit/s", "<b>CPU time</b>, CE (CPUs kept busy)"],
     )
     labels = [theme.safe(name, 24) for name in sides]
@@ -152,16 +152,16 @@ def side_by_side(sides: Mapping[str, Analysis]) -> go.Figure:
             row=1,
             col=2,
         )
+    order = [f"{DIRECTION_NAMES[d]}, {label}" for d in DIRECTIONS for label in labels]
     theme.dress(
         figure,
         250,
-        margin={"l": 210, "r": 20, "t": 78, "b": 40},
+        margin={"l": theme.labels_px(order), "r": 20, "t": 78, "b": 40},
         barmode="stack",
         uniformtext={"mode": "hide", "minsize": 10},
         bargap=0.3,
         legend={"orientation": "h", "x": 0.44, "y": 1, "yanchor": "top", "yref": "container", "traceorder": "normal"},
     )
-    order = [f"{DIRECTION_NAMES[d]}, {label}" for d in DIRECTIONS for label in labels]
     figure.update_yaxes(categoryarray=order, row=1, col=1)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     figure.update_annotations(font={"size": 13})

@@ -35,7 +35,7 @@ def packet_times(analyses: Mapping[str, Analysis]) -> go.Figure:
     figure = theme.base(
         36 * len(rows) + 138,
         barmode="stack",
-        margin={"l": 230 if len(analyses) > 1 else 80, "r": 20, "t": 10, "b": 45},
+        margin={"l": theme.labels_px(label for _, _, label in rows), "r": 20, "t": 10, "b": 45},
         legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
         xaxis_title_text=f"mean time of a packet, {unit_ns[0]}",
         bargap=0.3,

@@ -90,6 +90,11 @@ def legend_px(labels: Iterable[str]) -> int:
     return 26 * rows + 8
 
 
+def labels_px(labels: Iterable[str]) -> int:
+    """About how wide a left margin must be for the names on its axis."""
+    return 22 + round(7.4 * max((len(label) for label in labels), default=0))
+
+
 def time_axis(low_s: float, high_s: float) -> dict[str, object]:
     """A logarithmic axis of seconds, ticks with their units, in whole decades."""
     low, high = math.floor(math.log10(max(low_s, 1e-7))), math.ceil(math.log10(max(high_s, 1e-6)) + 1e-9)
