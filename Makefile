@@ -8,12 +8,14 @@ RECORD   ?=
 # Files side by side; the lab's tests are not, there is one lab.
 FAST     := $(BIN)/pytest -q --numprocesses=auto --dist=loadfile tests/unit tests/verify
 
-.PHONY: setup record report test test-fast lint verify lab-test matrix support-matrix kmod-soak kmod-leaks bench savings example papers scenarios clean help
+.PHONY: setup record report test test-fast lint verify lab-test browser-test screenshots matrix support-matrix kmod-soak kmod-leaks bench savings example papers scenarios clean help
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
 	@echo "make test-fast             unit tests and the verifier, under a minute"
 	@echo "make test                  everything, real kernels included"
+	@echo "make browser-test          the dashboard in a real browser, under three minutes"
+	@echo "make screenshots           pictures of every page of the dashboard, into build/screenshots"
 	@echo "make matrix                the kernel's own WireGuard test on every module variant and kernel, 40 minutes"
 	@echo "make support-matrix        record on every kernel and module, write docs/support-matrix.md; an hour"
 	@echo "make kmod-soak             100,000 packets each way over a bad link, on every variant; 10 minutes"
@@ -45,8 +47,15 @@ test-fast: setup
 lab-test: setup
 	@$(BIN)/pytest -q tests/lab
 
+browser-test: setup
+	@$(BIN)/pytest -q tests/browser
+
+screenshots: setup
+	@$(BIN)/python -m tests.browser.screenshots $(RECORD)
+
 test: setup lint
 	@$(FAST)
+	@$(BIN)/pytest -q --durations=5 tests/browser
 	@$(BIN)/pytest -q --durations=15 tests/lab
 
 matrix: setup
@@ -68,6 +77,7 @@ bench: setup
 	@$(BIN)/python -m bench.drain
 	@$(BIN)/python -m bench.overhead
 	@$(BIN)/python -m bench.analysis
+	@$(BIN)/python -m bench.dashboard
 
 example: setup
 	@$(BIN)/wgprof record --target lab --duration 12 --output reports/example.wgprof.new
@@ -81,4 +91,4 @@ savings: setup
 	@$(BIN)/python -m bench.savings
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -100,8 +100,8 @@ def render(recording: Tables, analysis: Analysis, title: str, against: Against |
             "log": [sheets.log_sheet(recording, ("info", "warning", "error"))],
         },
         figures=dict(packed_figures([*sections, *([compared] if compared else [])])),
-        manifest=list(_flat(recording.manifest))[:_MOST_MANIFEST_ROWS],
-        probes=_probes(recording),
+        manifest=list(manifest_rows(recording.manifest))[:_MOST_MANIFEST_ROWS],
+        probes=probes_sheet(recording),
         style=Markup((folder / "style.css").read_text()),  # noqa: S704  # our own files, not the recording's
         script=Markup((folder / "report.js").read_text()),  # noqa: S704
         plotly=_plotly(),
@@ -141,7 +141,8 @@ _CONTAINED = "This page contains its recording: <code>wgprof show</code> reads i
 _NOTE_PLACE, _PLACE = "<!--note-->", "<!--recording-->"
 
 
-def _probes(recording: Tables) -> sheets.Sheet:
+def probes_sheet(recording: Tables) -> sheets.Sheet:
+    """Every probe, and where it could not be attached why."""
     sheet = sheets.Sheet("What was attached where", ("point", "symbol", "kind", "missed runs", "remark"), left=3)
     for row in recording.table("probes").to_dict("records"):
         cells = [clean(row["point"]), clean(row["symbol"]), clean(row["kind"], 16), f"{int(row['misses']):,}"]
@@ -149,15 +150,15 @@ def _probes(recording: Tables) -> sheets.Sheet:
     return sheet
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def manifest_rows(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """The manifest as dotted names and values, both cleaned."""
     for key, item in value.items():
         name = f"{prefix}{clean(key, 60)}"
         if isinstance(item, Mapping) and item:
-            yield from _flat(item, f"{name}.")
+            yield from manifest_rows(item, f"{name}.")
         elif isinstance(item, list) and any(isinstance(part, Mapping) for part in item):
             for number, part in enumerate(item):
-                yield from _flat(part if isinstance(part, Mapping) else {"": part}, f"{name}[{number}].")
+                yield from manifest_rows(part if isinstance(part, Mapping) else {"": part}, f"{name}[{number}].")
         elif item not in ("", None, [], {}):
             yield name, clean(item if isinstance(item, str) else json.dumps(item), _LONGEST_VALUE)
 

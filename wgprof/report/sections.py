@@ -41,7 +41,7 @@ class Section:
 
 def sections_of(recording: Tables, analysis: Analysis) -> list[Section]:
     """Every view of a recording, the whole of it."""
-    part, tables = for_screens(recording), _sheets(analysis)
+    part, tables = for_screens(recording), view_sheets(analysis)
     return [
         Section(
             view.name,
@@ -62,7 +62,8 @@ def comparison_section(comparison: Comparison, names: tuple[str, str]) -> Sectio
     return Section(view.name, view.title, view.sentence, compare.pictures_of(comparison, names), tables)
 
 
-def _sheets(analysis: Analysis) -> Mapping[str, list[Sheet]]:
+def view_sheets(analysis: Analysis) -> Mapping[str, list[Sheet]]:
+    """The tables behind the figures, by the name of the view."""
     quality = [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)]
     if analysis.window is None:
         return {"quality": quality}

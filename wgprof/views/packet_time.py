@@ -37,7 +37,7 @@ def packet_times(analyses: Mapping[str, Analysis]) -> go.Figure:
         barmode="stack",
         margin={"l": theme.labels_px(label for _, _, label in rows), "r": 20, "t": 10, "b": 45},
         legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
-        xaxis={"title": {"text": f"mean time of a packet, {unit_ns[0]}"}},
+        xaxis_title_text=f"mean time of a packet, {unit_ns[0]}",
         bargap=0.3,
         uniformtext={"mode": "hide", "minsize": 11},
     )

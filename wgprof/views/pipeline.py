@@ -124,8 +124,8 @@ def _stage(sketch: _Sketch, analysis: Analysis, stage: Stage, *, left: float, bo
     service = f"service {units.duration(stage.service_mean_ns)}, p99 {units.duration(stage.service_p99_ns)}"
     lines = [service, f"<i>{shape}</i>"]
     if capped is not None:
-        which = " that peer" if serial and many > 1 else ""
-        lines.append(f"<b>{'THE LIMIT' if at_cap else 'busiest'}: caps{which} at {units.bits(capped.cap_mbit_s)}</b>")
+        which = " that peer<br>" if serial and many > 1 else " "
+        lines.append(f"<b>{'THE LIMIT' if at_cap else 'busiest'}: caps{which}at {units.bits(capped.cap_mbit_s)}</b>")
     _text(sketch, middle, bottom + 0.29, "<br>".join(lines), valign="top")
 
 
@@ -215,7 +215,7 @@ def _wait_lines(wait: Wait | None, queues: list[Queue], prefix: str) -> list[str
     if held:
         fullest = max(held, key=lambda q: q.depth_mean or 0.0)
         many = "fullest " if len(held) > 1 else ""
-        lines.append(f"{many}{fullest.queue} {units.digits(fullest.depth_mean or 0.0, 2)} of {fullest.limit:,}")
+        lines.append(f"{many}{fullest.queue}<br>{units.digits(fullest.depth_mean or 0.0, 2)} of {fullest.limit:,}")
     refused = sum(q.refused_packets for q in queues)
     if refused:
         lines.append(f"<b>{refused:,} packets refused</b>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,10 +13,11 @@ from wgprof.analysis.selection import Selection
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.errors import UsageError
-from wgprof.model.fits import fit
-from wgprof.model.predict import Architecture, Point, Prediction
 from wgprof.views import theme
 from wgprof.views.picture import Picture, View
+
+if TYPE_CHECKING:  # they import SciPy, which only a prediction needs: a report is drawn without
+    from wgprof.model.predict import Architecture, Point, Prediction
 
 Axis = Literal["cores", "tunnels"]
 EMPTY = (
@@ -70,7 +71,7 @@ def scaling(
     )
     for number, architecture in enumerate(dict.fromkeys(p.architecture for p in shown)):
         colour = theme.SERIES[number % len(theme.SERIES)]
-        predicted = [p for p in shown if isinstance(p, Point) and p.architecture == architecture]
+        predicted = [p for p in shown if not isinstance(p, Measured) and p.architecture == architecture]
         seen = [p for p in shown if isinstance(p, Measured) and p.architecture == architecture]
         _predicted(figure, sorted(predicted, key=lambda p: _x(p, axis)), axis, colour)
         _measured(figure, sorted(seen, key=lambda p: _x(p, axis)), axis, colour)
@@ -152,6 +153,8 @@ def _measured(figure: go.Figure, points: Sequence[Measured], axis: Axis, colour:
 
 def _fitted(figure: go.Figure, points: Sequence[Point | Measured], axis: Axis, colour: str) -> None:
     """The USL through the points, if there are enough for it."""
+    from wgprof.model.fits import fit
+
     x = [float(_x(p, axis)) for p in points]
     try:
         found = fit("usl", x, [p.gbit_s for p in points])

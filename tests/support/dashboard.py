@@ -1,0 +1,84 @@
+"""`wgprof dashboard` as a user starts it, in a process of its own; and recordings that are being written."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from wgprof.agent.frames import Kind, kind_of, read_raw
+
+ROOT = Path(__file__).resolve().parents[2]
+CAPTURED = ROOT / "tests" / "captures" / "recordings"
+_PATIENCE_S = 120
+
+
+@dataclass(frozen=True)
+class Served:
+    """A dashboard that listens: `url` as it was printed."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
+        """End it as Ctrl-C does: its exit code and what it wrote to standard error."""
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=_PATIENCE_S)
+        return self.process.returncode, errors
+
+
+@contextlib.contextmanager
+def serving(*words: str | Path, cwd: Path = ROOT) -> Iterator[Served]:
+    """`wgprof dashboard WORDS --port 0 --no-browser`, until the block ends."""
+    command = [sys.executable, "-m", "wgprof", "dashboard", *map(str, words), "--port", "0", "--no-browser"]
+    process = subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.startswith("Serving "):
+            _, errors = process.communicate(timeout=_PATIENCE_S)
+            raise AssertionError(f"it did not serve: {line}{errors}")
+        yield Served(line.split()[1], process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate(timeout=_PATIENCE_S)
+
+
+class Growing:
+    """A `.part` that grows tick by tick, of the frames of a recording."""
+
+    def __init__(self, path: Path, frames: bytes) -> None:
+        self.path = path
+        stream = BytesIO(frames)
+        self._frames = list(iter(lambda: read_raw(stream), None))
+        self.ticks = 0
+
+    def grow(self, ticks: int) -> None:
+        """Append frames until so many ticks more are in the file."""
+        wanted = self.ticks + ticks
+        with self.path.open("ab", buffering=0) as file:
+            while self.ticks < wanted and self._frames:
+                frame = self._frames.pop(0)
+                assert frame is not None
+                file.write(frame)
+                self.ticks += kind_of(frame) == Kind.TICK
+
+    def cut(self, size: int) -> None:
+        """Append the beginning of the next frame only, as one that is just being written."""
+        with self.path.open("ab", buffering=0) as file:
+            head, rest = (self._frames[0] or b"")[:size], (self._frames[0] or b"")[size:]
+            file.write(head)
+            self._rest = rest
+
+    def complete(self) -> None:
+        """Append the rest of the frame that was cut."""
+        with self.path.open("ab", buffering=0) as file:
+            file.write(self._rest)
+        self.ticks += kind_of(self._frames[0] or b"") == Kind.TICK
+        self._frames.pop(0)

@@ -1,0 +1,5 @@
+"""`python -m wgprof`: the command line."""
+
+from wgprof.cli import main
+
+main()

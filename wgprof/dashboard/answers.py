@@ -1,0 +1,199 @@
+"""What an address gives: the verdict, a page, and the facts that the controls are set from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dash.development.base_component import Component
+
+from wgprof.analysis.names import clean
+from wgprof.analysis.selection import Selection
+from wgprof.dashboard import shell
+from wgprof.dashboard.cache import Cache
+from wgprof.dashboard.compare import compare_page
+from wgprof.dashboard.library import Entry, Library
+from wgprof.dashboard.pages import (
+    COMPARE,
+    FINDINGS,
+    RECORDING,
+    Page,
+    all_pages,
+    failed,
+    findings_page,
+    heading,
+    note_of,
+    nothing,
+    recording_page,
+    verdict_of,
+    view_page,
+    view_tables,
+)
+from wgprof.dashboard.recordings import Identity, Recordings, Whole
+from wgprof.dashboard.state import State, parse
+from wgprof.errors import WgprofError
+from wgprof.views.catalogue import MORE_VIEWS, VIEWS
+
+#: Pages that are kept as they were drawn: going back is at once.
+_MOST_DRAWN = 64
+#: Version of what is not there.
+_NONE = -2
+_BUG = "This is a bug; the terminal shows where. Please report it."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a state of the address gives: verdict and page, and the facts the controls are set from."""
+
+    verdict: list[Component]
+    kind: str
+    page: list[Component]
+    nav: list[Component]
+    facts: dict[str, Any]
+
+
+class Dashboard:
+    """Answers for one library; nothing here knows of browsers."""
+
+    def __init__(self, library: Library, recordings: Recordings) -> None:
+        self._library = library
+        self._recordings = recordings
+        self._pages = {page.name: page for page in all_pages()}
+        self._drawn: Cache[tuple[Identity, str, Selection, str], list[Component]] = Cache(_MOST_DRAWN, lambda _: 1)
+        self._views = {view.name: view for view in (*VIEWS, *MORE_VIEWS) if view.name != COMPARE}
+
+    def version(self, search: str) -> int:
+        """A number that grows when what the address shows has something new."""
+        entry = self._library.find(parse(search).file)
+        return self._recordings.version(entry) if entry is not None else _NONE
+
+    def answer(self, search: str, scheme: str) -> Answer:
+        """Everything for one address."""
+        state, entries = parse(search), self._library.entries()
+        first = next(iter(self._pages))
+        page = self._pages.get(state.page, self._pages[first])
+        state = replace(state, page=page.name if page.name != first else "")
+        facts = _facts(state, search, page) | {"files": _choices(entries), "follows": self._library.live}
+        nav = shell.navigation(
+            [(p.name, p.title, self._address(state, p.name)) for p in self._pages.values()], page.name
+        )
+        entry = self._library.find(state.file)
+        if entry is None:
+            return Answer([], "", [*heading(page), _no_entry(state, entries)], nav, facts)
+        facts |= {
+            "file": entry.slug,
+            "live": entry.live,
+            "follows": entry.live,
+            "title": f"{page.title} · {entry.name} · wgprof",
+        }
+        try:
+            whole = self._recordings.whole(entry)
+        except WgprofError as error:
+            return Answer([], "", [*heading(page), failed(error)], nav, facts)
+        facts |= _facts_of(whole, entry, state)
+        verdict, kind = verdict_of(whole)
+        try:
+            content = self._content(page, whole, entry, entries, state, scheme)
+        except WgprofError as error:
+            content = [failed(error)]
+        return Answer(verdict, kind, [*heading(page), *note_of(whole), *content], nav, facts)
+
+    def tables(self, search: str) -> list[Component]:
+        """The tables behind the figures of an address, which come after them; none where there are no figures."""
+        state, first = parse(search), next(iter(self._pages))
+        page, entry = self._pages.get(state.page, self._pages[first]), self._library.find(state.file)
+        if entry is None or page.name not in self._views:
+            return []
+        try:
+            whole = self._recordings.whole(entry)
+        except WgprofError:
+            return []  # the page says why
+        return view_tables(self._views[page.name], self._recordings.cut(whole, _selection(page, state)))
+
+    def broken(self, search: str, error: Exception) -> Answer:
+        """The page for an address whose page could not be drawn."""
+        state, first = parse(search), next(iter(self._pages.values()))
+        page = self._pages.get(state.page, first)
+        why = WgprofError(f"This page could not be drawn: {type(error).__name__}", _BUG)
+        facts = _facts(state, search, page) | {"files": _choices(self._library.entries())}
+        links = [(p.name, p.title, self._address(state, p.name)) for p in self._pages.values()]
+        return Answer([], "", [*heading(page), failed(why)], shell.navigation(links, page.name), facts)
+
+    def _content(
+        self, page: Page, whole: Whole, entry: Entry, entries: list[Entry], state: State, scheme: str
+    ) -> list[Component]:
+        if page.name == FINDINGS:
+            return findings_page(whole, lambda name: self._address(state, name))
+        if page.name == RECORDING:
+            return recording_page(whole)
+        if page.name == COMPARE:
+            other = self._library.find(state.against) if state.against else None
+            return compare_page(self._recordings, entries, entry, other, scheme)
+        view, selection = self._views[page.name], _selection(page, state)
+
+        def drawn() -> list[Component]:
+            return view_page(view, self._recordings.cut(whole, selection), selection, scheme)
+
+        return drawn() if whole.live else self._drawn.get((whole.identity, page.name, selection, scheme), drawn)
+
+    def _address(self, state: State, name: str) -> str:
+        first = next(iter(self._pages))
+        return "/" + state.at("" if name == first else name)
+
+
+def _facts(state: State, search: str, page: Page) -> dict[str, Any]:
+    """What is true of every answer; the others add to it."""
+    return {
+        "search": search,
+        "page": page.name,
+        "file": state.file,
+        "live": False,
+        "follows": False,
+        "whole": page.whole,
+        "title": f"{page.title} · wgprof",
+        "bounds": [0.0, 1.0],
+        "range": [0.0, 1.0],
+        "direction": state.direction or "",
+        "peers": [str(number) for number in state.peers],
+        "peers_known": [],
+        "theme": state.theme,
+        "created": "",
+        "identity": None,
+    }
+
+
+def _facts_of(whole: Whole, entry: Entry, state: State) -> dict[str, Any]:
+    """Of a recording that could be read."""
+    low, high = _tenth(whole.start_s), max(_tenth(whole.end_s), _tenth(whole.start_s) + 0.1)
+    start = low if state.start_s is None or whole.live else min(max(state.start_s, low), high)
+    end = high if state.end_s is None or whole.live else min(max(state.end_s, start), high)
+    known = [{"value": str(number), "label": label} for number, label in whole.peers.items()]
+    created = clean(whole.part.manifest.get("created", ""), 20).replace("T", " ").replace("Z", " UTC")
+    return {
+        "bounds": [low, high],
+        "range": [start, end],
+        "peers_known": known,
+        "peers": [str(number) for number in state.peers if number in whole.peers],
+        "created": created,
+        "identity": [entry.slug, *whole.identity[1:]],
+    }
+
+
+def _selection(page: Page, state: State) -> Selection:
+    return Selection() if page.whole else state.selection
+
+
+def _tenth(seconds: float) -> float:
+    return round(seconds, 1)
+
+
+def _choices(entries: list[Entry]) -> list[dict[str, str]]:
+    return [{"value": e.slug, "label": e.name + (" (being recorded)" if e.live else "")} for e in entries]
+
+
+def _no_entry(state: State, entries: list[Entry]) -> Component:
+    if entries:
+        return nothing("There is no such recording here.", "Choose one at the top of the page.")
+    return nothing(
+        "There is no recording here yet.", "Make one: `wgprof record --duration 30`. It appears here by itself."
+    )

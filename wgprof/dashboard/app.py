@@ -1,0 +1,153 @@
+"""The Dash application: one address in, one page out."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import dash
+import flask
+from dash import ALL, ClientsideFunction, Input, Output, State
+
+from wgprof.dashboard import shell
+from wgprof.dashboard.answers import Dashboard
+from wgprof.dashboard.guard import Guard, protect
+from wgprof.dashboard.library import Library
+from wgprof.dashboard.recordings import Recordings
+from wgprof.errors import WgprofError
+from wgprof.recording.writer import this_version
+
+#: Version of what cannot be read.
+_UNREADABLE = -1
+_LOG = logging.getLogger("wgprof.dashboard")
+#: No request to anybody else, no frame around the page, no script but our own; styles are set by the components.
+_POLICY = (
+    "default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:;"
+    " font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def make_app(library: Library, recordings: Recordings, guard: Guard, *, live: bool) -> flask.Flask:
+    """The application as WSGI, guarded; Dash adds its callbacks to it."""
+    server = flask.Flask("wgprof.dashboard")
+    app = dash.Dash(
+        "wgprof.dashboard",
+        server=server,
+        title="wgprof",
+        update_title="",
+        serve_locally=True,
+        compress=False,
+        add_log_handler=False,
+        enable_mcp=False,
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+        index_string=_INDEX,
+        suppress_callback_exceptions=True,
+    )
+    app.layout = shell.layout(live=live)
+    dashboard = Dashboard(library, recordings)
+    _in_the_browser(app)
+
+    def draw(where: dict[str, str] | None, asked: int, facts: dict[str, Any] | None) -> dict[str, Any]:
+        search, scheme = str((where or {}).get("search", "")), str((where or {}).get("scheme", "light"))
+        scheme = scheme if scheme in ("light", "dark") else "light"
+        try:
+            version = dashboard.version(search)
+        except WgprofError:
+            version = _UNREADABLE  # answering says why
+        same = dict.fromkeys(("verdict", "kind", "page", "nav", "facts", "tables"), dash.no_update)
+        if facts is not None and (facts["search"], facts["scheme"], facts["version"]) == (search, scheme, version):
+            return {**same, "answered": asked}
+        try:
+            answer = dashboard.answer(search, scheme)
+        except Exception as error:  # a page that says so is better than one that stays as it was
+            _LOG.exception("the page for %r could not be drawn", search)
+            answer = dashboard.broken(search, error)
+        drawn = {
+            "verdict": answer.verdict,
+            "kind": answer.kind,
+            "page": answer.page,
+            "nav": answer.nav,
+            "facts": answer.facts | {"scheme": scheme, "version": version},
+            "answered": asked,
+        }
+        if facts and version >= 0 and (facts["version"], facts["identity"]) == (version, answer.facts["identity"]):
+            drawn |= {"verdict": dash.no_update, "kind": dash.no_update}  # nothing is drawn again for nothing
+        # The tables of the last page stay until those of this one come, unless they are of something else.
+        return {**same, **drawn} if facts and facts["page"] == answer.facts["page"] else {**drawn, "tables": []}
+
+    app.callback(
+        {
+            "verdict": Output("verdict", "children"),
+            "kind": Output("verdict", "className"),
+            "page": Output("page", "children"),
+            "nav": Output("nav", "children"),
+            "facts": Output("facts", "data"),
+            "answered": Output("answered", "data"),
+            "tables": Output("tables", "children", allow_duplicate=True),
+        },
+        Input("where", "data"),
+        Input("asked", "data"),
+        State("facts", "data"),
+        prevent_initial_call=True,
+    )(draw)
+    app.callback(Output("tables", "children"), Input("facts", "data"), prevent_initial_call=True)(
+        lambda facts: dashboard.tables(facts["search"])
+    )
+
+    hashes = " ".join(f"'{found}'" if not found.startswith("'") else found for found in app.csp_hashes())
+    protect(server, guard, _POLICY.format(scripts=hashes))
+    return server
+
+
+def _in_the_browser(app: dash.Dash) -> None:
+    """The callbacks that need no server."""
+
+    def of(name: str) -> ClientsideFunction:
+        return ClientsideFunction("wgprof", name)
+
+    app.clientside_callback(
+        of("where"), Output("where", "data"), Output("provider", "forceColorScheme"), Input("url", "search")
+    )
+    shown = [("file", "data"), ("file", "value"), ("range", "min"), ("range", "max"), ("range", "value"),
+             ("range", "disabled"), ("range-text", "children"), ("direction", "value"), ("peers", "data"),
+             ("peers", "value"), ("theme", "value"), ("live", "display"), ("when", "children"),
+             ("announce", "children")]  # fmt: skip
+    app.clientside_callback(of("controls"), *[Output(*name) for name in shown], Input("facts", "data"))
+    changed = [("file", "value"), ("range", "value"), ("direction", "value"), ("peers", "value"), ("theme", "value")]
+    app.clientside_callback(
+        of("address"),
+        Output("url", "search"),
+        *[Input(*name) for name in changed],
+        Input({"kind": "against", "name": ALL}, "value"),
+        Input("reset", "n_clicks"),
+        State("facts", "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        of("pulse"),
+        Output("asked", "data"),
+        Input("pulse", "n_intervals"),
+        State("asked", "data"),
+        State("answered", "data"),
+        State("facts", "data"),
+        prevent_initial_call=True,
+    )
+
+
+_INDEX = """<!doctype html>
+<html lang="en">
+<head>
+{%metas%}
+<title>{%title%}</title>
+<meta name="generator" content="wgprof VERSION">
+<link rel="icon" href="data:,">
+{%css%}
+</head>
+<body>
+{%app_entry%}
+{%config%}
+{%scripts%}
+{%renderer%}
+</body>
+</html>
+""".replace("VERSION", this_version())

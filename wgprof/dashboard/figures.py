@@ -1,0 +1,59 @@
+"""Figures as the page shows them: in its colours, with buttons that send nothing anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from wgprof.views.picture import Picture
+from wgprof.views.theme import INK
+
+_INK = {"light": INK, "dark": "#e6eaee"}
+_GROUND = {"light": "#ffffff", "dark": "#1f262e"}
+_GRID = {"light": "rgba(128,136,148,0.25)", "dark": "rgba(150,160,172,0.30)"}
+_CONFIG = {
+    "displaylogo": False,
+    "plotlyServerURL": "",
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    "responsive": True,
+}
+
+
+def painted(figure: go.Figure, scheme: str) -> dict[str, Any]:
+    """The figure as plain data, in the colours of a light or a dark page."""
+    # Not with update_layout and the like: Plotly checks every value it is given, and takes longer than drawing did.
+    data: dict[str, Any] = figure.to_plotly_json()
+    layout = data["layout"]
+    ink, grid = _INK[scheme], _GRID[scheme]
+    layout["font"] = {**layout.get("font", {}), "color": ink}
+    layout["hoverlabel"] = {
+        **layout.get("hoverlabel", {}),
+        "bgcolor": _GROUND[scheme],
+        "bordercolor": grid,
+        "font": {"color": ink},
+    }
+    layout["modebar"] = {"bgcolor": "rgba(0,0,0,0)", "color": "#7a828c", "activecolor": "#56b4e9"}
+    for name, axis in layout.items():
+        if name.startswith(("xaxis", "yaxis")):
+            axis |= {"gridcolor": grid, "linecolor": grid, "tickcolor": grid}
+    return data
+
+
+def shown(picture: Picture, scheme: str) -> Component:
+    """A picture with its description under it."""
+    height = picture.figure.layout.height or 400
+    diagram = picture.figure.layout.xaxis.visible is False
+    graph = dcc.Graph(
+        id={"kind": "graph", "name": picture.name},
+        figure=painted(picture.figure, scheme),
+        config={**_CONFIG, "displayModeBar": False if diagram else "hover"},
+        responsive=True,
+        style={"height": f"{height}px"},
+        className="plot",
+    )
+    label = f"about-{picture.name}"
+    frame = html.Div(graph, className="scroll", tabIndex="0", role="group", **{"aria-labelledby": label})
+    return html.Figure([frame, html.Figcaption(picture.description, id=label)], id=f"figure-{picture.name}")

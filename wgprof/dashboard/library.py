@@ -1,0 +1,90 @@
+"""The recordings named on the command line, and no others: a browser asks for one by its slug, never by a path."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wgprof.analysis.names import clean
+from wgprof.errors import RecordingError, UsageError
+from wgprof.recording.part import SUFFIX
+
+RECORDING = ".wgprof"
+#: More of a folder than this nobody chooses from.
+_MOST = 500
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recording to choose: `slug` is its name in the address, `live` that it is still being written."""
+
+    slug: str
+    name: str
+    path: Path
+    live: bool = False
+
+
+class Library:
+    """What was given: files as they are, folders for what lies directly in them, now and later.
+
+    Raises UsageError for what is neither.  With `live`, files being written are listed too, the newest first.
+    """
+
+    def __init__(self, given: Sequence[Path], *, live: bool = False) -> None:
+        self._given = [path.absolute() for path in given] or [Path.cwd()]
+        self.live = live
+        for path in self._given:
+            if not path.exists() and not (live and _finished(path).exists()):
+                raise RecordingError(f"{path} does not exist", "Check the path.")
+            if not path.is_dir() and not path.is_file() and not live:
+                raise UsageError(f"{path} is neither a file nor a folder", "Name recordings, or folders of them.")
+
+    def entries(self) -> list[Entry]:
+        """Everything there is to choose from, in the order given; of a folder the newest first."""
+        found: dict[str, Entry] = {}
+        for path in self._paths():
+            entry = self._entry(path, found)
+            found[entry.slug] = entry
+        return sorted(found.values(), key=lambda entry: not entry.live)
+
+    def find(self, slug: str) -> Entry | None:
+        """The entry of that slug, or the first one if it is empty; None if there is none."""
+        entries = self.entries()
+        if not slug:
+            return next(iter(entries), None)
+        return next((entry for entry in entries if entry.slug == slug), None)
+
+    def _paths(self) -> Iterator[Path]:
+        seen: set[Path] = set()
+        for path in self._given:
+            for candidate in self._of_folder(path) if path.is_dir() else [path]:
+                real = candidate.resolve()
+                if real not in seen and len(seen) < _MOST:
+                    seen.add(real)
+                    yield candidate
+
+    def _of_folder(self, folder: Path) -> list[Path]:
+        endings = (RECORDING, RECORDING + SUFFIX) if self.live else (RECORDING,)
+        root, there = folder.resolve(), []
+        for path in folder.iterdir():
+            # A link may point anywhere; what was given is this folder.
+            if path.name.endswith(endings) and path.is_file() and path.resolve().is_relative_to(root):
+                there.append((-path.stat().st_mtime_ns, path.name, path))
+        return [path for _, _, path in sorted(there)]
+
+    def _entry(self, path: Path, taken: dict[str, Entry]) -> Entry:
+        live = self.live and path.name.endswith(SUFFIX)
+        if live and not path.exists():
+            path, live = _finished(path), False
+        name = path.name.removesuffix(SUFFIX).removesuffix(RECORDING)
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60].strip("-")
+        if not slug or slug != name or slug in taken:
+            slug = f"{slug or 'recording'}-{hashlib.sha256(str(path).encode(errors='replace')).hexdigest()[:6]}"
+        return Entry(slug, clean(name, 80), path, live)
+
+
+def _finished(part: Path) -> Path:
+    return part.with_name(part.name.removesuffix(SUFFIX))
