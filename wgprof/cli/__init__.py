@@ -10,7 +10,7 @@ import click
 
 from wgprof.errors import WgprofError
 
-_COMMANDS = ("doctor", "record", "show", "report", "compare", "predict", "export", "recover", "lab", "kmod")
+_COMMANDS = ("doctor", "record", "show", "report", "compare", "sweep", "predict", "export", "recover", "lab", "kmod")
 
 
 class LazyGroup(click.Group):
