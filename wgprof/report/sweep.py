@@ -95,20 +95,17 @@ def headline(results: Results) -> list[str]:
 def configurations_sheet(results: Results) -> Sheet:
     """A row a configuration."""
     kinds = [kind for kind in SERVERS if any(kind in row.utilisation for row in results.rows)]
-    columns = ("#", "configuration", "repeats", "goodput", "Mbit/s ±", "CPUs", "CE", "CE ±", *kinds, "wasted polls")
+    columns = ("#", "configuration", "repeats", "Mbit/s goodput", "CPUs", "CE", *kinds, "wasted polls")
     sheet = Sheet("Configurations: means over repeats", (*columns, "checks"), left=2)
     for row in results.rows:
-        goodput = None if row.goodput_mbit_s is None else row.goodput_mbit_s.value
         sheet.add(
             [
                 str(row.number),
                 row.label,
                 f"{len(row.runs)} of {results.sweep.matrix.repeats}",
-                units.bits(goodput),
-                _half(row.goodput_mbit_s),
+                _interval(row.goodput_mbit_s),
                 units.share(row.busy_share.value if row.busy_share else None),
-                f"{row.busy_ce.value:.2f}" if row.busy_ce else _NOTHING,
-                _half(row.busy_ce),
+                _interval(row.busy_ce),
                 *(units.share(row.utilisation[kind].value if kind in row.utilisation else None) for kind in kinds),
                 units.share(row.wasted_polls.value if row.wasted_polls else None),
                 _verdict(row),
@@ -118,11 +115,12 @@ def configurations_sheet(results: Results) -> Sheet:
     return sheet
 
 
-def _half(estimate: Estimate | None) -> str:
-    """Half the interval's width."""
-    if estimate is None or estimate.high is None:
+def _interval(estimate: Estimate | None) -> str:
+    """A mean and half its interval's width."""
+    if estimate is None:
         return _NOTHING
-    return units.digits(estimate.high - estimate.value, 2)
+    value = units.digits(estimate.value)
+    return value if estimate.high is None else f"{value} ±{units.digits(estimate.high - estimate.value, 2)}"
 
 
 def _verdict(row: Row) -> str:

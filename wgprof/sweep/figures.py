@@ -106,9 +106,14 @@ def run_figures(run: Run, recording: Tables) -> RunFigures:
         wasted_polls=_wasted(analysis.servers),
         checks_ok=verdicts.count(checks.OK),
         checks_open=verdicts.count(checks.UNKNOWN),
-        failed=tuple(clean(f"{check.name} ({check.subject})", _LONGEST_NAME) for check in analysis.failed),
+        failed=tuple(clean(f"{check.name} ({_subject(check)})", _LONGEST_NAME) for check in analysis.failed),
         warning=analysis.variant.warning,
     )
+
+
+def _subject(check: checks.Check) -> str:
+    """Without the peer, whose key is another one in every recording."""
+    return check.subject.partition(" › ")[0]
 
 
 def _goodput_mbit_s(results: object, otherwise: float) -> float:
