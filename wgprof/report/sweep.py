@@ -95,20 +95,20 @@ def headline(results: Results) -> list[str]:
 def configurations_sheet(results: Results) -> Sheet:
     """A row a configuration."""
     kinds = [kind for kind in SERVERS if any(kind in row.utilisation for row in results.rows)]
-    columns = ("#", "configuration", "repeats", "Mbit/s goodput", "CPUs", "CE", *kinds, "wasted polls")
-    sheet = Sheet("Configurations: means over repeats", (*columns, "checks"), left=2)
+    columns = ("#", "configuration", "repeats", "checks", "Mbit/s goodput", "CPUs", "CE", *kinds, "wasted polls")
+    sheet = Sheet("Configurations: means over repeats", columns, left=2)
     for row in results.rows:
         sheet.add(
             [
                 str(row.number),
                 row.label,
                 f"{len(row.runs)} of {results.sweep.matrix.repeats}",
+                _verdict(row),
                 _interval(row.goodput_mbit_s),
                 units.share(row.busy_share.value if row.busy_share else None),
                 _interval(row.busy_ce),
                 *(units.share(row.utilisation[kind].value if kind in row.utilisation else None) for kind in kinds),
                 units.share(row.wasted_polls.value if row.wasted_polls else None),
-                _verdict(row),
             ],
             checks.FAIL if row.failed_checks or not row.runs else "",
         )
