@@ -77,6 +77,12 @@ def test_what_cannot_be_is_refused_in_a_sentence_that_names_the_field(values: di
     assert words in refused.value.sentence
 
 
+def test_a_matrix_that_would_never_end_is_refused_at_once() -> None:
+    names = [f"name{number}" for number in range(1000)]
+    with pytest.raises(UsageError, match="recordings"):
+        small(module=names, workload=names, kernel=names, tunnels=list(range(1, 65)), cpus=list(range(1, 65)))
+
+
 def test_labels_name_what_differs() -> None:
     matrix = small(module=["vanilla", "inline"], tunnels=[1, 2])
     axes = varying(matrix.configurations)

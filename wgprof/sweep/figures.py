@@ -80,11 +80,11 @@ def rows_of(file: SweepFile, progress: Callable[[int, int], None] | None = None)
             found[run.number] = run_figures(run, recording)
         if progress is not None:
             progress(count, len(done))
-    rows = []
-    for number, configuration in enumerate(file.sweep.matrix.configurations, start=1):
-        mine = sorted((r for r in file.sweep.runs if r.configuration == configuration), key=lambda r: r.repeat)
-        rows.append(_row(number, configuration, configuration.label(file.sweep.axes), mine, found))
-    return rows
+    axes = file.sweep.axes
+    runs_of: dict[Configuration, list[Run]] = {c: [] for c in file.sweep.matrix.configurations}
+    for run in sorted(file.sweep.runs, key=lambda run: run.repeat):
+        runs_of[run.configuration].append(run)
+    return [_row(number, c, c.label(axes), runs, found) for number, (c, runs) in enumerate(runs_of.items(), start=1)]
 
 
 def run_figures(run: Run, recording: Tables) -> RunFigures:

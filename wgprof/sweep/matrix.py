@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -56,24 +57,22 @@ class Matrix:
         return tuple(dict.fromkeys(c.why_impossible for c in self._combinations() if c.why_impossible))
 
     def _combinations(self) -> list[Configuration]:
-        axes = [dict.fromkeys(getattr(self, axis)) for axis in AXES]
+        axes = [getattr(self, axis) for axis in AXES]
         return [Configuration(*values) for values in itertools.product(*axes)]
 
     def require_possible(self) -> None:
         """Raises UsageError, naming the field, where a value has no combination that can be, or there are too many."""
-        possible = self.configurations
-        for combination in self._combinations():
-            for axis in AXES if combination.why_impossible else ():
-                if not any(getattr(c, axis) == getattr(combination, axis) for c in possible):
-                    raise UsageError(
-                        combination.why_impossible, "Leave one of them out, or give the other more values."
-                    )
-        runs = len(possible) * self.repeats
-        if runs > MOST_RUNS:
+        combinations = math.prod(len(getattr(self, axis)) for axis in AXES)
+        if combinations * self.repeats > MOST_RUNS:
             raise UsageError(
-                f"{len(possible)} configurations, {self.repeats} repeats each, are {runs} recordings",
+                f"{combinations} combinations, {self.repeats} repeats each, are {combinations * self.repeats} recordings",
                 f"At most {MOST_RUNS} go into one sweep.",
             )
+        possible = self.configurations
+        seen = {axis: {getattr(c, axis) for c in possible} for axis in AXES}
+        for combination in self._combinations():
+            if any(getattr(combination, axis) not in seen[axis] for axis in AXES):
+                raise UsageError(combination.why_impossible, "Leave one of them out, or give the other more values.")
 
     def order(self) -> list[tuple[int, Configuration]]:
         """Repeat and configuration of each recording, in order: every repeat has all, in an order of its own."""
