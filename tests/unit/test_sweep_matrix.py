@@ -68,7 +68,7 @@ def test_combinations_that_cannot_be_are_left_out_and_said() -> None:
         ({"seed": -1}, "seed in the test is -1"),
         ({"interval_ms": 5}, "interval_ms in the test is 5"),
         ({"speed": 9}, "the test has 'speed'"),
-        ({"tunnels": list(range(1, 65)), "repeats": 100}, "64 configurations, 100 repeats each, are 6400 recordings"),
+        ({"tunnels": list(range(1, 65)), "repeats": 100}, "64 combinations, 100 repeats each, are 6400 recordings"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence_that_names_the_field(values: dict[str, object], words: str) -> None:

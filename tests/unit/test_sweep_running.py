@@ -138,6 +138,36 @@ def test_a_recording_that_was_made_but_not_noted_counts(tmp_path: Path, monkeypa
     assert record.calls == [c for _, c in matrix.order()][2:]
 
 
+def test_an_interrupt_before_the_note_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, matrix = tmp_path / "it.sweep", small()
+
+    def note(run: Run) -> None:
+        raise KeyboardInterrupt
+
+    with part_of(out, matrix) as part:
+        monkeypatch.setattr(part, "note", note)
+        assert run_sweep(part, Recorder(), Quiet()) is False
+        part.pack()
+    assert list(contents(out)) == ["recordings/0001.wgprof"]
+
+
+def test_an_interrupt_while_the_folder_is_removed_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, matrix = tmp_path / "it.sweep", small()
+
+    def rmtree(path: Path, **_: object) -> None:
+        next(path.glob("recordings/*")).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt), part_of(out, matrix) as part:
+        run_sweep(part, Recorder(), Quiet())
+        patched.setattr("shutil.rmtree", rmtree)
+        part.pack()
+    assert complete_sweep(out, matrix) is not None
+    assert len(contents(out)) == 4
+
+
 def test_a_full_disk_ends_the_sweep_with_everything_kept(tmp_path: Path) -> None:
     out, matrix = tmp_path / "it.sweep", small()
     with pytest.raises(DiskFull), part_of(out, matrix) as part:

@@ -63,9 +63,10 @@ class Matrix:
     def require_possible(self) -> None:
         """Raises UsageError, naming the field, where a value has no combination that can be, or there are too many."""
         combinations = math.prod(len(getattr(self, axis)) for axis in AXES)
-        if combinations * self.repeats > MOST_RUNS:
+        runs = combinations * self.repeats
+        if runs > MOST_RUNS:
             raise UsageError(
-                f"{combinations} combinations, {self.repeats} repeats each, are {combinations * self.repeats} recordings",
+                f"{combinations} combinations, {self.repeats} repeats each, are {runs} recordings",
                 f"At most {MOST_RUNS} go into one sweep.",
             )
         possible = self.configurations

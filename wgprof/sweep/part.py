@@ -56,8 +56,12 @@ class Part:
     def pack(self) -> int:
         """Write NAME.sweep and remove the folder; returns the file's size.  Raises RecordingError."""
         self.scratch()
+        self.sweep = _with_what_is_there(self.folder, self.sweep)
         write_sweep(self.out, self.sweep, self.folder)
-        shutil.rmtree(self.folder)
+        # At once, so that half a folder is never taken for a sweep that lost its recordings.
+        old = _hidden(self.folder, "old")
+        self.folder.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
         return self.out.stat().st_size
 
 
@@ -97,8 +101,9 @@ def _folder_of(out: Path) -> Path:
 
 def _begin(folder: Path, out: Path, matrix: Matrix) -> None:
     """Make the folder, out of nothing or out of a file that is not complete; it appears with all that is in it."""
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
+    new = _hidden(folder, "new")
+    for leftover in (new, _hidden(folder, "old")):
+        shutil.rmtree(leftover, ignore_errors=True)
     (new / "recordings").mkdir(parents=True)
     try:
         if out.exists():
@@ -116,15 +121,22 @@ def _begin(folder: Path, out: Path, matrix: Matrix) -> None:
 
 
 def _resumed(folder: Path) -> Sweep:
-    """What the folder holds.  A recording that is there is done; what failed gets another chance."""
+    """What the folder holds; what failed gets another chance."""
     path = folder / STATE
     with one_sentence(path):
         sweep = sweep_of(parse_object(path.read_bytes(), STATE))
-    runs = []
-    for run in sweep.runs:
-        there = (folder / run.member).is_file()
-        runs.append(replace(run, state=DONE, reason="") if there else replace(run, state=WAITING))
+    runs = tuple(replace(run, state=WAITING) for run in sweep.runs)
+    return _with_what_is_there(folder, replace(sweep, runs=runs))
+
+
+def _with_what_is_there(folder: Path, sweep: Sweep) -> Sweep:
+    """A recording that is there is done, whether or not there was time to note it."""
+    runs = (replace(run, state=DONE, reason="") if (folder / run.member).is_file() else run for run in sweep.runs)
     return replace(sweep, runs=tuple(runs))
+
+
+def _hidden(folder: Path, word: str) -> Path:
+    return folder.with_name(f".{folder.name}.{word}")
 
 
 def _store(folder: Path, sweep: Sweep) -> None:
