@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wgprof.errors import RecordingError, UsageError
+from wgprof.errors import UsageError
 from wgprof.lab.lock import hold
 from wgprof.recording.archive import one_sentence
 from wgprof.recording.part import write_error
@@ -148,7 +148,7 @@ def _store(folder: Path, sweep: Sweep) -> None:
         raise write_error(error, path) from error
 
 
-def _another(out: Path, there: Matrix, asked: Matrix) -> RecordingError | UsageError:
+def _another(out: Path, there: Matrix, asked: Matrix) -> UsageError:
     """Says what differs first."""
     before, now = there.document(), asked.document()
     name = next(name for name in now if before[name] != now[name])
