@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,10 +50,12 @@ def run_sweep(part: Part, record: Recorder, watch: Watch, clock: Callable[[], fl
 
 
 def left_s(sweep: Sweep) -> float:
-    """How long the runs that wait will take: as those that are done, above what was expected of them."""
-    done = [run for run in sweep.in_state(DONE) if run.seconds > 0]
-    expected = sum(expected_s(sweep.matrix, run.configuration) for run in done)
-    factor = sum(run.seconds for run in done) / expected if done else 1.0
+    """How long the runs that wait will take: as most of those that are done, beside what was expected of them.
+
+    The median, because a run may have waited long for another lab.
+    """
+    ratios = [r.seconds / expected_s(sweep.matrix, r.configuration) for r in sweep.in_state(DONE) if r.seconds > 0]
+    factor = statistics.median(ratios) if ratios else 1.0
     return factor * sum(expected_s(sweep.matrix, run.configuration) for run in sweep.in_state(WAITING))
 
 
