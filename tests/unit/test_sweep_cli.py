@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
-from tests.support.sweeps import recorder
+from tests.support.sweeps import recorder, small
 from wgprof.cli import cli, sweep
-from wgprof.cli.sweep_lab import settings_of, time_words, traffic_error
+from wgprof.cli.sweep_lab import SweepDisplay, settings_of, time_words, traffic_error
 from wgprof.errors import RecordingError, UsageError, WgprofError
 from wgprof.sweep.configuration import Configuration
-from wgprof.sweep.document import DONE
+from wgprof.sweep.document import DONE, FAILED, Sweep
 from wgprof.sweep.file import SweepFile
 from wgprof.sweep.running import Recorder
 from wgprof.targets.lab import LabSettings
@@ -66,6 +69,21 @@ def test_on_a_pipe_it_is_quiet_but_for_the_end(monkeypatch: pytest.MonkeyPatch) 
     done = call("--repeats", "1", "-o", "it.sweep")
     assert done.stderr == "1 of 1 recordings are done.\n"
     assert done.stdout.startswith("Wrote it.sweep (") and done.stdout.count("\n") == 1
+
+
+def test_on_a_terminal_it_shows_what_it_is_at_and_the_time_left() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, highlight=False)
+    whole = Sweep.of(small(), "")
+    with SweepDisplay(console, whole) as display:
+        display.started(whole.runs[0], 130.0)
+        display.say_step("Recording")
+        display.stumbled(whole.runs[0], "it \x1b[31mfell over")
+        display.ended(replace(whole.runs[0], state=FAILED))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    label = whole.runs[0].configuration.label(whole.axes)
+    assert f"{label}: Recording" in text and "2 min left" in text and "1/4" in text
+    assert "it �[31mfell over" in text and f"gave up: {label}, repeat 1" in text
 
 
 def test_the_same_options_find_their_file_again(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

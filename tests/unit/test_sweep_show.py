@@ -96,7 +96,7 @@ def test_the_figures_are_those_of_the_recording(tmp_path: Path) -> None:
     assert run.checks_ok + run.checks_open + len(run.failed) == len(analysis.checks)
 
 
-@pytest.mark.parametrize("said", [-5.0, 0.0, "1e9", None, True])
+@pytest.mark.parametrize("said", [-5.0, 0.0, "1e9", None, True, 1e300])
 def test_a_goodput_that_cannot_be_believed_is_what_the_probes_saw(tmp_path: Path, said: object) -> None:
     def record(configuration: Configuration, out: Path) -> None:
         recorder(lambda c, n: 1.0)(configuration, out)

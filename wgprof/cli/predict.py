@@ -98,11 +98,11 @@ def command(
     )
     changes = [_factor(text) for text in factors]
     other = changed(machine, changes) if changes else None
-    with simulation_progress("simulating") as progress:
+    with counted_progress("simulating") as progress:
         prediction = predict(ask, progress)
     what_if = None
     if other is not None and not prediction.interrupted:
-        with simulation_progress("what if") as progress:
+        with counted_progress("what if") as progress:
             what_if = predict(replace(ask, machine=other, bands=False), progress)
     if as_json:
         click.echo(json.dumps(as_document(prediction, what_if, changes), indent=1))
@@ -172,7 +172,7 @@ def _factor(text: str) -> tuple[str, float]:
 
 
 @contextmanager
-def simulation_progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+def counted_progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on stderr; none on a pipe."""
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wgprof.analysis import units
-from wgprof.cli.predict import machine_of, require_model, simulation_progress
+from wgprof.cli.predict import counted_progress, machine_of, require_model
 from wgprof.errors import UsageError
 from wgprof.sweep.figures import rows_of
 from wgprof.sweep.file import SweepFile
@@ -66,7 +66,7 @@ def _results(file: Path, calibration: str | None) -> Results:
     from wgprof.report.sweep import Results
 
     with SweepFile(file) as opened:
-        with simulation_progress("analysing") as progress:
+        with counted_progress("analysing") as progress:
             rows = rows_of(opened, progress)
         if importlib.util.find_spec("scipy") is None:  # laws and predictions are an extra of the installation
             return Results(opened.sweep, rows)
@@ -80,6 +80,6 @@ def _results(file: Path, calibration: str | None) -> Results:
             if base is None and calibration.isdigit():
                 raise UsageError(f"there is no configuration {calibration}", f"There are 1 to {len(rows)}.")
             machine = calibrated(opened, base) if base is not None else machine_of(Path(calibration))
-            with simulation_progress("simulating") as progress:
+            with counted_progress("simulating") as progress:
                 validation = validate(machine, rows, base, progress=progress)
     return Results(opened.sweep, rows, fits, validation)

@@ -205,11 +205,11 @@ def _compared_cells(compared: Compared) -> list[str]:
 
 def as_document(results: Results) -> dict[str, Any]:
     """One JSON-able object; within a version keys are only added."""
-    return {
+    document = {
         "wgprof_sweep": VERSION,
         "created": results.sweep.created,
         "matrix": results.sweep.matrix.document(),
-        "left_out": list(results.sweep.matrix.left_out),
+        "left_out": results.sweep.matrix.left_out,
         "recordings": {state: len(results.sweep.in_state(state)) for state in (DONE, FAILED, WAITING)},
         "configurations": [{**plain(row), "failed_checks": row.failed_checks} for row in results.rows],
         "fits": [
@@ -219,12 +219,14 @@ def as_document(results: Results) -> dict[str, Any]:
                 "law": fitted.fit.law,
                 "parameters": {p.name: {"value": p.value, "low": p.low, "high": p.high} for p in fitted.fit.parameters},
                 "residual": fitted.fit.residual,
-                "peak": None if math.isinf(fitted.fit.peak) else fitted.fit.peak,
+                "peak": fitted.fit.peak,
             }
             for fitted in results.fits
         ],
         "validation": None if results.validation is None else _validation(results.validation),
     }
+    whole: dict[str, Any] = plain(document)
+    return whole
 
 
 def _validation(validation: Validation) -> dict[str, Any]:

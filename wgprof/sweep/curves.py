@@ -64,8 +64,8 @@ def fits_of(curves: Sequence[Curve]) -> list[Fitted]:
         for law in LAWS:
             try:
                 found.append(Fitted(curve, fit(law, numbers, goodput)))
-            except UsageError:
-                continue  # too few different numbers, or nothing flowed
+            except (UsageError, RuntimeError):
+                continue  # too few different numbers, nothing flowed, or no parameters that fit
     return found
 
 

@@ -19,6 +19,8 @@ from wgprof.sweep.file import SweepFile
 #: What can be busy, in the order of the path; a peer's servers by the busiest of them.
 SERVERS = ("tx.work", "encrypt.work", "decrypt.work", "rx.napi", "tx.inline", "rx.inline")
 _LONGEST_NAME = 120
+#: No machine carries more.
+_MOST_BPS = 1e15
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _subject(check: checks.Check) -> str:
 def _goodput_mbit_s(results: object, otherwise: float) -> float:
     """What the receivers counted; where they counted nothing that can be believed, what the probes saw delivered."""
     value = results.get("goodput_bps") if isinstance(results, Mapping) else None
-    if type(value) in (int, float) and math.isfinite(float(str(value))) and float(str(value)) > 0:
+    if type(value) in (int, float) and 0 < float(str(value)) < _MOST_BPS:
         return float(str(value)) / 1e6
     return otherwise
 

@@ -119,6 +119,8 @@ def validate(
     predictions = _predictions(machine, able, sizes, seeds, seconds, progress)
     points = {row.number: _point(predictions[sizes[row.number]], row) for row in able}
     reference, measured = points[base.number], _rate(base)
+    if reference.gbit_s <= 0:
+        raise UsageError(f"with the costs of {machine.name} nothing arrives in {base.label}", "Calibrate otherwise.")
     compared = []
     for row in able:
         point = points[row.number]
