@@ -177,6 +177,31 @@ def test_ratios_that_hold_are_found_to_hold_and_others_not() -> None:
     assert validation.compared[2].off == pytest.approx(-0.5, abs=0.01)
 
 
+def test_drift_between_repeats_cancels_in_the_measured_ratio() -> None:
+    """The host halves its speed in the second repeat; twice the throughput stays twice."""
+    found = [
+        row_of(n, c, run_of(n, 100.0 * c.tunnels), replace(run_of(n, 50.0 * c.tunnels), repeat=2))
+        for n, c in enumerate(small().configurations, start=1)
+    ]
+    (compared,) = validate(Machine("test", MODERN), found, found[0], seeds=1, seconds=0.02).compared
+    ratio = compared.measured
+    assert (ratio.value, ratio.low, ratio.high) == (pytest.approx(2), pytest.approx(2), pytest.approx(2))
+    assert found[1].goodput_mbit_s is not None and (found[1].goodput_mbit_s.high or 0) > 500
+
+
+def test_a_ratio_and_its_inverse_are_as_far_from_one() -> None:
+    """An arithmetic mean of 4 and 1/4 would say that both configurations are twice as fast as the other."""
+    one, two = small().configurations
+    found = [
+        row_of(1, one, run_of(1, 100.0), replace(run_of(3, 400.0), repeat=2)),
+        row_of(2, two, run_of(2, 400.0), replace(run_of(4, 100.0), repeat=2)),
+    ]
+    (compared,) = validate(Machine("test", MODERN), found, found[0], seeds=1, seconds=0.02).compared
+    assert compared.measured.value == pytest.approx(1)
+    assert compared.measured.low is not None and compared.measured.high is not None
+    assert compared.measured.low * compared.measured.high == pytest.approx(1)
+
+
 def test_what_the_model_has_no_counterpart_of_is_left_out_with_the_reason() -> None:
     matrix = small(
         tunnels=1, module="vanilla", lab_crypto=["off", 0.3], workload=["tcp", "idle", "udp-paced", "bidir"],

@@ -50,7 +50,9 @@ def print_results(results: Results, console: Console | None = None) -> None:
         console.print(Text(line, style="bold"), soft_wrap=True)
     for line in (LAB, INTERVALS):
         console.print(Text(line, style="yellow"), soft_wrap=True)
-    print_sheets([configurations_sheet(results), *trouble_sheets(results), fits_sheet(results)], console)
+    print_sheets(
+        [configurations_sheet(results), servers_sheet(results), *trouble_sheets(results), fits_sheet(results)], console
+    )
     if results.validation is not None:
         console.print()
         for line in validation_lines(results.validation):
@@ -94,8 +96,7 @@ def headline(results: Results) -> list[str]:
 
 def configurations_sheet(results: Results) -> Sheet:
     """A row a configuration."""
-    kinds = [kind for kind in SERVERS if any(kind in row.utilisation for row in results.rows)]
-    columns = ("#", "configuration", "repeats", "checks", "Mbit/s goodput", "CPUs", "CE", *kinds, "wasted polls")
+    columns = ("#", "configuration", "repeats", "checks", "Mbit/s goodput", "CPUs", "CE", "wasted polls")
     sheet = Sheet("Configurations: means over repeats", columns, left=2)
     for row in results.rows:
         sheet.add(
@@ -107,12 +108,28 @@ def configurations_sheet(results: Results) -> Sheet:
                 _interval(row.goodput_mbit_s),
                 units.share(row.busy_share.value if row.busy_share else None),
                 _interval(row.busy_ce),
-                *(units.share(row.utilisation[kind].value if kind in row.utilisation else None) for kind in kinds),
-                units.share(row.wasted_polls.value if row.wasted_polls else None),
+                _share(row.wasted_polls),
             ],
             checks.FAIL if row.failed_checks or not row.runs else "",
         )
     return sheet
+
+
+def servers_sheet(results: Results) -> Sheet:
+    """Utilisation by server: a row a configuration."""
+    kinds = [kind for kind in SERVERS if any(kind in row.utilisation for row in results.rows)]
+    sheet = Sheet("Servers: how busy they are, means over repeats", ("#", "configuration", *kinds), left=2)
+    for row in results.rows if kinds else ():
+        sheet.add([str(row.number), row.label, *(_share(row.utilisation.get(kind)) for kind in kinds)])
+    return sheet
+
+
+def _share(estimate: Estimate | None) -> str:
+    """A share as a percentage, and half its interval's width."""
+    if estimate is None:
+        return _NOTHING
+    value = units.share(estimate.value)
+    return value if estimate.high is None else f"{value} ±{units.digits(100 * (estimate.high - estimate.value), 2)}"
 
 
 def _interval(estimate: Estimate | None) -> str:
@@ -179,7 +196,18 @@ def validation_lines(validation: Validation) -> list[str]:
 
 def validation_sheets(validation: Validation) -> list[Sheet]:
     """Ratios, predicted and measured; then what was left out."""
-    columns = ("#", "configuration", "predicted", "band", "measured", "off", "within", "CE predicted", "CE measured")
+    columns = (
+        "#",
+        "configuration",
+        "checks",
+        "predicted",
+        "band",
+        "measured",
+        "off",
+        "within",
+        "CE predicted",
+        "CE measured",
+    )
     sheet = Sheet(f"Throughput as a multiple of {validation.base.label}", columns, left=2)
     for row in validation.compared:
         sheet.add(_compared_cells(row), checks.OK if row.holds else checks.FAIL)
@@ -193,14 +221,22 @@ def _compared_cells(compared: Compared) -> list[str]:
     return [
         str(compared.row.number),
         compared.row.label,
+        _verdict(compared.row),
         f"{compared.predicted:.2f}",
         f"{compared.low:.2f}..{compared.high:.2f}",
-        f"{compared.measured:.2f}",
+        _ends(compared.measured),
         f"{compared.off * 100:+.0f} %",
         "yes" if compared.holds else "NO",
         f"{compared.busy_predicted:.2f}",
         f"{compared.busy_measured:.2f}",
     ]
+
+
+def _ends(ratio: Estimate) -> str:
+    """A ratio and its interval, which is not the same to both sides."""
+    if ratio.low is None or ratio.high is None:
+        return f"{ratio.value:.2f}"
+    return f"{ratio.value:.2f} ({ratio.low:.2g}..{ratio.high:.2g})"
 
 
 def as_document(results: Results) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from wgprof.views.scaling import Axis, Measured, scaling
 
 #: More figures than this make no page that anybody reads.
 MOST_FIGURES = 12
+#: Of a figure's height over its highest mean.
+_HEADROOM = 1.35
 #: What makes other lines of one figure; everything else that differs makes another figure.
 _LINES = ("module", "threaded")
 
@@ -70,7 +72,7 @@ def render(results: words.Results, title: str) -> str:
         drawn=drawn[:MOST_FIGURES],
         more=len(drawn) - MOST_FIGURES,
         data={d.name: embedded_json(json.loads(d.figure.to_json(validate=False))) for d in drawn[:MOST_FIGURES]},
-        configurations=words.configurations_sheet(results),
+        configurations=[words.configurations_sheet(results), words.servers_sheet(results)],
         trouble=words.trouble_sheets(results),
         fits=words.fits_sheet(results),
         validation_lines=[] if validation is None else words.validation_lines(validation),
@@ -109,11 +111,17 @@ def _drawn(results: words.Results, name: str, axis: str, at: int, rows: Sequence
         at=at,
         cap_gbit_s=None if cap is None else cap / 1000,
     )
+    highest = [row.goodput_mbit_s.value / 1000 for row in rows if row.goodput_mbit_s is not None]
+    highest += [point.gbit_s for point in (prediction.points if prediction is not None else ())]
+    # Intervals of few repeats can be many times as long as the figure is high.
+    figure.update_yaxes(range=[0, _HEADROOM * max(*highest, (cap or 0) / 1000)])
     rest = rows[0].configuration.label(
         tuple(a for a in results.sweep.axes if a not in (*_LINES, axis)) or ("workload",)
     )
-    parts = ["Diamonds: measured, the mean over repeats with its 95 % interval. Dotted: the Universal Scalability Law,"
-             " where there are enough points for it."]  # fmt: skip
+    parts = [
+        "Diamonds: measured, the mean over repeats with its 95 % interval, cut where it leaves the figure.",
+        "Dotted: the Universal Scalability Law, where there are enough points for it.",
+    ]
     if prediction is not None and results.validation is not None:
         parts.append(
             f"Lines with a band: the model's prediction, multiplied by {results.validation.scale:.2f} so that it meets"

@@ -175,10 +175,15 @@ def over_repeats(values: Sequence[float]) -> Estimate | None:
     """Mean of what is never negative, with the 95 % interval of Student's t over repeats; None without a value."""
     if not values:
         return None
+    mean, half = mean_and_half(values)
+    return Estimate(mean, n=1) if half is None else Estimate(mean, max(mean - half, 0.0), mean + half, len(values))
+
+
+def mean_and_half(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean of at least one value, and half its 95 % interval; None for one value."""
     n = len(values)
     mean = sum(values) / n
     if n == 1:
-        return Estimate(mean, n=1)
+        return mean, None
     deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
-    half = student(n - 1) * deviation / math.sqrt(n)
-    return Estimate(mean, max(mean - half, 0.0), mean + half, n)
+    return mean, student(n - 1) * deviation / math.sqrt(n)

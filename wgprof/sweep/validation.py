@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from wgprof.analysis.estimate import Estimate
 from wgprof.errors import UsageError
 from wgprof.model.calibrate import machine_from
 from wgprof.model.limits import GSO_MAX_BYTES
@@ -12,11 +14,13 @@ from wgprof.model.machine import Machine
 from wgprof.model.predict import Architecture, Ask, Point, Prediction, predict
 from wgprof.sweep.configuration import DISTRIBUTION, Configuration
 from wgprof.sweep.document import DONE
-from wgprof.sweep.figures import Row
+from wgprof.sweep.figures import Row, mean_and_half
 from wgprof.sweep.file import SweepFile
 
 #: How near a ratio has to be.
 WITHIN = 0.15
+#: An interval of few repeats may reach beyond what a float holds.
+_MOST_LOG = 500.0
 _LEAST_PACKET = 64
 #: Traffic the model has no counterpart of.
 _OTHER_TRAFFIC = {
@@ -32,7 +36,9 @@ class Compared:
 
     row: Row
     predicted: float
-    measured: float
+    measured: (
+        Estimate  # over repeats, each by the base's recording of the same repeat: what drifts between them cancels
+    )
     low: float  # the band of the prediction
     high: float
     busy_predicted: float  # CE
@@ -41,7 +47,7 @@ class Compared:
     @property
     def off(self) -> float:
         """Predicted over measured, less one."""
-        return self.predicted / self.measured - 1
+        return self.predicted / self.measured.value - 1
 
     @property
     def holds(self) -> bool:
@@ -81,13 +87,16 @@ def row_named(rows: Sequence[Row], name: str) -> Row | None:
 
 
 def calibrated(file: SweepFile, row: Row) -> Machine:
-    """The model's machine out of a configuration's first recording.  Raises RecordingError or UsageError."""
+    """The model's machine out of that recording of a configuration in which the fewest checks failed.
+
+    Raises RecordingError or UsageError.
+    """
     if not row.runs:
         raise UsageError(f"configuration {row.number} ({row.label}) has no recording to calibrate with")
-    number = row.runs[0].number
-    (run,) = (run for run in file.sweep.in_state(DONE) if run.number == number)
+    best = min(row.runs, key=lambda run: len(run.failed))
+    (run,) = (run for run in file.sweep.in_state(DONE) if run.number == best.number)
     with file.recording(run) as recording:
-        return machine_from(recording, f"configuration {row.number} ({row.label})")
+        return machine_from(recording, f"configuration {row.number} ({row.label}), repeat {best.repeat}")
 
 
 def architecture_of(configuration: Configuration) -> Architecture:
@@ -118,7 +127,7 @@ def validate(
     sizes = {row.number: _packet_bytes(row, base, machine) for row in able}
     predictions = _predictions(machine, able, sizes, seeds, seconds, progress)
     points = {row.number: _point(predictions[sizes[row.number]], row) for row in able}
-    reference, measured = points[base.number], _rate(base)
+    reference = points[base.number]
     if reference.gbit_s <= 0:
         raise UsageError(f"with the costs of {machine.name} nothing arrives in {base.label}", "Calibrate otherwise.")
     compared = []
@@ -130,7 +139,7 @@ def validate(
             Compared(
                 row,
                 point.gbit_s / reference.gbit_s,
-                _rate(row) / measured,
+                _ratio(row, base),
                 point.low_gbit_s / reference.gbit_s,
                 point.high_gbit_s / reference.gbit_s,
                 point.busy_ce,
@@ -162,6 +171,25 @@ def _why_not(row: Row, base: Row | None) -> str:
 def _rate(row: Row) -> float:
     """Throughput inside the tunnels, Mbit/s, as the model's: headers count, whatever the packets' size."""
     return sum(run.rate_mbit_s for run in row.runs) / len(row.runs)
+
+
+def _ratio(row: Row, base: Row) -> Estimate:
+    """Throughput as a multiple of the base's: geometric mean over repeats, each by the base's recording of that repeat.
+
+    Its 95 % interval is that of the logarithms' mean, which no repeat's speed biases (Fleming and Wallace 1986).  Where
+    no repeat was recorded of both it is the ratio of the means, without an interval.
+    """
+    of_base = {run.repeat: run.rate_mbit_s for run in base.runs if run.rate_mbit_s > 0}
+    paired = [
+        run.rate_mbit_s / of_base[run.repeat] for run in row.runs if run.repeat in of_base and run.rate_mbit_s > 0
+    ]
+    if not paired:
+        return Estimate(_rate(row) / _rate(base))
+    mean, half = mean_and_half([math.log(ratio) for ratio in paired])
+    if half is None:
+        return Estimate(math.exp(mean), n=1)
+    low, high = (math.exp(min(max(end, -_MOST_LOG), _MOST_LOG)) for end in (mean - half, mean + half))
+    return Estimate(math.exp(mean), low, high, len(paired))
 
 
 def _packet_bytes(row: Row, base: Row, machine: Machine) -> int:
