@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.sweeps import RECORDED, recorder, small, swept
 from wgprof.errors import RecordingError, WgprofError
+from wgprof.recording.part import DiskFull
 from wgprof.sweep.configuration import Configuration
 from wgprof.sweep.document import DONE
 from wgprof.sweep.figures import rows_of
@@ -129,6 +130,11 @@ def test_a_recording_whose_bytes_changed_is_damage(whole: Path, tmp_path: Path) 
     out = tmp_path / "it.sweep"
     out.write_bytes(data)
     assert "a checksum in it is wrong" in sentence(out)
+
+
+def test_a_full_disk_is_not_taken_for_damage(whole: Path) -> None:
+    with SweepFile(whole) as opened, pytest.raises(DiskFull):
+        opened.extract(opened.sweep.runs[0], Path("/dev/full"))
 
 
 @pytest.mark.parametrize(

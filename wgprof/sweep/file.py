@@ -47,9 +47,13 @@ class SweepFile:
             undo.pop_all()
 
     def extract(self, run: Run, target: Path) -> None:
-        """Copy a run's recording out, its checksum checked.  Raises RecordingError."""
-        with one_sentence(self.path), self._zip.open(run.member) as source, target.open("wb") as copy:
-            shutil.copyfileobj(source, copy, _BLOCK)
+        """Copy a run's recording out, its checksum checked.  Raises RecordingError, DiskFull among them."""
+        with one_sentence(self.path):
+            try:
+                with self._zip.open(run.member) as source, target.open("wb") as copy:
+                    shutil.copyfileobj(source, copy, _BLOCK)
+            except OSError as error:
+                raise write_error(error, target) from error
 
     @contextlib.contextmanager
     def recording(self, run: Run) -> Iterator[Recording]:

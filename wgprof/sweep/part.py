@@ -44,14 +44,16 @@ class Part:
         _store(self.folder, self.sweep)
 
     def scratch(self) -> Path:
-        """Where the next recording is to be made; nothing is there, whatever was left behind."""
-        for path in self.folder.glob(f"*{_IN_WORK}*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        """Where the next recording is to be made, cleared of what was left behind.  Raises RecordingError."""
+        with _writing(self.folder):
+            for path in self.folder.glob(f"*{_IN_WORK}*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         return self.folder / _IN_WORK
 
     def keep(self, run: Run) -> None:
-        """Take the recording that was made as the one of a run."""
-        (self.folder / _IN_WORK).replace(self.folder / run.member)
+        """Take the recording that was made as the one of a run.  Raises RecordingError."""
+        with _writing(self.folder):
+            (self.folder / _IN_WORK).replace(self.folder / run.member)
 
     def pack(self) -> int:
         """Write NAME.sweep and remove the folder; returns the file's size.  Raises RecordingError."""
@@ -60,7 +62,8 @@ class Part:
         write_sweep(self.out, self.sweep, self.folder)
         # At once, so that half a folder is never taken for a sweep that lost its recordings.
         old = _hidden(self.folder, "old")
-        self.folder.rename(old)
+        with _writing(self.folder):
+            self.folder.rename(old)
         shutil.rmtree(old, ignore_errors=True)
         return self.out.stat().st_size
 
@@ -72,17 +75,23 @@ def part_of(out: Path, matrix: Matrix) -> Iterator[Part]:
     Raises UsageError if `out` is another sweep, MachineError if another process is making it, RecordingError.
     """
     folder = _folder_of(out)
+    if not folder.exists():
+        _begin(folder, out, matrix)
+    with hold(folder / _LOCK, f"the sweep {out}", 0, lambda line: None):
+        sweep = _resumed(folder)
+        if sweep.matrix != matrix:
+            raise _another(out, sweep.matrix, matrix)
+        _store(folder, sweep)
+        yield Part(folder, out, sweep)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What goes wrong with files inside becomes one sentence about `path`."""
     try:
-        if not folder.exists():
-            _begin(folder, out, matrix)
-        with hold(folder / _LOCK, f"the sweep {out}", 0, lambda line: None):
-            sweep = _resumed(folder)
-            if sweep.matrix != matrix:
-                raise _another(out, sweep.matrix, matrix)
-            _store(folder, sweep)
-            yield Part(folder, out, sweep)
+        yield
     except OSError as error:
-        raise write_error(error, folder) from error
+        raise write_error(error, path) from error
 
 
 def complete_sweep(out: Path, matrix: Matrix) -> Sweep | None:
@@ -104,20 +113,25 @@ def _begin(folder: Path, out: Path, matrix: Matrix) -> None:
     new = _hidden(folder, "new")
     for leftover in (new, _hidden(folder, "old")):
         shutil.rmtree(leftover, ignore_errors=True)
-    (new / "recordings").mkdir(parents=True)
     try:
-        if out.exists():
-            with SweepFile(out) as packed:
-                if packed.sweep.matrix != matrix:
-                    raise _another(out, packed.sweep.matrix, matrix)
-                for run in packed.sweep.in_state(DONE):
-                    packed.extract(run, new / run.member)
-                _store(new, packed.sweep)
-        else:
-            _store(new, Sweep.of(matrix, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")))
-        new.rename(folder)
+        with _writing(folder):
+            (new / "recordings").mkdir(parents=True)
+            _fill(new, out, matrix)
+            new.rename(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _fill(new: Path, out: Path, matrix: Matrix) -> None:
+    if not out.exists():
+        _store(new, Sweep.of(matrix, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")))
+        return
+    with SweepFile(out) as packed:
+        if packed.sweep.matrix != matrix:
+            raise _another(out, packed.sweep.matrix, matrix)
+        for run in packed.sweep.in_state(DONE):
+            packed.extract(run, new / run.member)
+        _store(new, packed.sweep)
 
 
 def _resumed(folder: Path) -> Sweep:
@@ -141,11 +155,8 @@ def _hidden(folder: Path, word: str) -> Path:
 
 def _store(folder: Path, sweep: Sweep) -> None:
     path = folder / STATE
-    try:
-        with replacing(path) as stream:
-            stream.write(json.dumps(sweep.document(), indent=1).encode())
-    except OSError as error:
-        raise write_error(error, path) from error
+    with _writing(path), replacing(path) as stream:
+        stream.write(json.dumps(sweep.document(), indent=1).encode())
 
 
 def _another(out: Path, there: Matrix, asked: Matrix) -> UsageError:
