@@ -30,7 +30,7 @@ class SweepDisplay:
         self._axes = sweep.axes
         self._bar = Bar(
             MofNCompleteColumn(),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.description}", markup=False),
             console=notes,
