@@ -232,7 +232,8 @@ def _report(sweep: Sweep, out: Path, interrupted: bool, as_json: bool) -> None:
         }  # fmt: skip
         click.echo(json.dumps(values, indent=1))
     if interrupted:
-        click.echo(f"Interrupted; the same command again makes the recordings that are missing: {len(waiting)}.", err=True)
+        missing = len(waiting)
+        click.echo(f"Interrupted; the same command again makes the recordings that are missing: {missing}.", err=True)
     for lost in failed:
         click.echo(f"Failed: {lost.configuration.label(sweep.axes)}, repeat {lost.repeat}: {lost.reason}", err=True)
     click.echo(f"Recordings done: {len(done)} of {len(sweep.runs)}.", err=True)
