@@ -27,13 +27,14 @@ help:
 	@echo "make example               regenerate reports/example.html and its recording"
 
 setup: $(VENV)/.installed
-	@tools/install-packages
+	@tools/install-packages --tests
 
 $(VENV)/.installed: pyproject.toml requirements-dev.txt tools/make-venv
 	@tools/make-venv "$(PYTHON)" "$(VENV)"
 	@touch $@
 
-record: setup
+record: $(VENV)/.installed
+	@tools/install-packages
 	@tools/record-and-report "$(BIN)/wgprof" "$(DURATION)" $(RECORD)
 
 lint: setup

@@ -17,6 +17,7 @@ _COMMANDS = (
     "report",
     "dashboard",
     "compare",
+    "sweep",
     "predict",
     "export",
     "recover",

@@ -80,11 +80,11 @@ def command(
 
     FILE is a recording or a COSTS.toml; docs/predict.md explains both.
     """
-    _require_model()
+    require_model()
     from wgprof.model.predict import Ask, changed, predict
     from wgprof.report.prediction import as_document, print_prediction
 
-    machine = _machine(file)
+    machine = machine_of(file)
     ask = Ask(
         machine,
         _numbers(cores, "--cores") or (machine.cores or 1,),
@@ -98,11 +98,11 @@ def command(
     )
     changes = [_factor(text) for text in factors]
     other = changed(machine, changes) if changes else None
-    with _progress("simulating") as progress:
+    with counted_progress("simulating") as progress:
         prediction = predict(ask, progress)
     what_if = None
     if other is not None and not prediction.interrupted:
-        with _progress("what if") as progress:
+        with counted_progress("what if") as progress:
             what_if = predict(replace(ask, machine=other, bands=False), progress)
     if as_json:
         click.echo(json.dumps(as_document(prediction, what_if, changes), indent=1))
@@ -112,7 +112,7 @@ def command(
         ctx.exit(_INTERRUPTED)
 
 
-def _require_model() -> None:
+def require_model() -> None:
     """Raises MachineError where what only predictions need was not installed with wgprof."""
     missing = [name for name in ("numba", "scipy") if importlib.util.find_spec(name) is None]
     if missing:
@@ -120,7 +120,8 @@ def _require_model() -> None:
         raise MachineError(f"predicting needs {' and '.join(missing)}, which wgprof was installed without", remedy)
 
 
-def _machine(file: Path) -> Machine:
+def machine_of(file: Path) -> Machine:
+    """A machine description, a shipped one by its name, or what a recording says.  Raises WgprofError."""
     from wgprof.model.machine import read_machine
     from wgprof.model.machines import SHIPPED, shipped
 
@@ -171,7 +172,7 @@ def _factor(text: str) -> tuple[str, float]:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+def counted_progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on stderr; none on a pipe."""
     console = Console(stderr=True)
     if not console.is_terminal:

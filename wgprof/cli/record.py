@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 import click
 from rich.console import Console
@@ -52,15 +53,24 @@ def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     raise UsageError(f"--interval {value} is not a time from 10ms to 10000ms", "For example --interval 100ms.")
 
 
+SAMPLE = click.option(
+    "--sample", default="auto", show_default=True, callback=_sample, help="Journeys: one packet in N, or auto."
+)
+INTERVAL = click.option(
+    "--interval", default="100ms", show_default=True, callback=_interval, help="Length of a counting window."
+)
+DETAIL = click.option(
+    "--detail", is_flag=True, help="Also what costs more: threads' waits for a CPU, IPIs, the rings' locks."
+)
+
+
 @click.command("record")
 @click.option("--duration", type=float, default=30.0, show_default=True, help="Seconds to record.")
 @click.option("-i", "--interface", "interfaces", multiple=True, help="Only this WireGuard interface (repeatable).")
 @click.option("--target", default="auto", show_default=True, help="auto, local (this machine) or lab (QEMU).")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
-@click.option(
-    "--sample", default="auto", show_default=True, callback=_sample, help="Journeys: one packet in N, or auto."
-)
-@click.option("--interval", default="100ms", show_default=True, callback=_interval, help="Length of a counting window.")
+@SAMPLE
+@INTERVAL
 @click.option(
     "--stacks",
     type=float,
@@ -68,7 +78,7 @@ def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     metavar="SECONDS",
     help="After the recording, have perf sample stacks and counters for so long.",
 )
-@click.option("--detail", is_flag=True, help="Also what costs more: threads' waits for a CPU, IPIs, the rings' locks.")
+@DETAIL
 @click.option("--kernel", help="Lab: kernel to boot, 6.1, 6.12 or 7.2.")
 @click.option("--tunnels", type=int, help="Lab: number of tunnels.")
 @click.option("--cpus", type=int, help="Lab: number of CPUs of the machine.")
@@ -118,7 +128,7 @@ def command(
         raise UsageError(f"--{option} is for the lab", "Leave it out, or use --target lab.")
     if len(interfaces) > MAX_INTERFACES:
         raise UsageError(f"-i can be given {MAX_INTERFACES} times", "Leave it out to record all interfaces.")
-    _check_lab(given)
+    check_lab(given)
     notes = Console(stderr=True, highlight=False)
 
     def notify(line: str) -> None:
@@ -146,13 +156,35 @@ def command(
     return EXIT_INTERRUPTED if session.interrupted else 0
 
 
+class Display(Protocol):
+    """Shows how a recording gets on; entered again for each attempt."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def show(self, progress: Progress) -> None: ...
+
+
+class Interrupted(WgprofError):
+    """Ctrl-C, and there is no finished file."""
+
+
 def record_patiently(
-    target: Target, request: RecordRequest, out: Path, notes: Console, notify: Callable[[str], None]
+    target: Target,
+    request: RecordRequest,
+    out: Path,
+    notes: Console,
+    notify: Callable[[str], None],
+    own_display: Display | None = None,
 ) -> tuple[Session, Finished]:
-    """Record; a lab whose emulator failed before anything was recorded is started again."""
+    """Record; a lab whose emulator failed before anything was recorded is started again.
+
+    Raises Interrupted, or another WgprofError.
+    """
     for left in reversed(range(LAB_ATTEMPTS)):
         try:
-            with _Display(notes, request.duration_s) as display:
+            with own_display or _Display(notes, request.duration_s) as display:
                 session = Session(target, request, out, display.show, version("wgprof"))
                 return session, _run(session)
         except EmulatorFailure as failure:
@@ -162,7 +194,8 @@ def record_patiently(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _check_lab(given: dict[str, object]) -> None:
+def check_lab(given: Mapping[str, object]) -> None:
+    """Raises UsageError for a number of CPUs, a module or a share of crypto that the lab does not have."""
     cpus = given.get("cpus")
     if isinstance(cpus, int) and not 1 <= cpus <= 64:
         raise UsageError(f"the lab cannot have {cpus} CPUs", "Choose 1 to 64; more than this host has are mostly idle.")
@@ -201,9 +234,9 @@ def _run(session: Session) -> Finished:
         return session.run()
     except KeyboardInterrupt:
         if not session.recording:
-            raise WgprofError("interrupted before anything was recorded", "No file was written.") from None
+            raise Interrupted("interrupted before anything was recorded", "No file was written.") from None
         remedy = f"What was recorded is kept; finish it with `wgprof recover {session.part}`."
-        raise WgprofError("interrupted before the file was finished", remedy) from None
+        raise Interrupted("interrupted before the file was finished", remedy) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -89,7 +89,8 @@ def protect(server: flask.Flask, guard: Guard, policy: str) -> None:
 def _with_cookie(guard: Guard) -> flask.Response:
     """The token moves from the address, which is kept in histories, into a cookie that no script reads."""
     rest = [(key, value) for key, value in flask.request.args.items(multi=True) if key != PARAMETER]
-    response = flask.redirect(flask.request.path + (f"?{urlencode(rest)}" if rest else ""), 303)
+    # Never to what the path says, which might name another host.
+    response = flask.redirect("/" + (f"?{urlencode(rest)}" if rest else ""), 303)
     assert isinstance(response, flask.Response)
     response.set_cookie(COOKIE, guard.token, httponly=True, samesite="Strict", path="/")
     return response

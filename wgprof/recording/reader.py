@@ -7,19 +7,19 @@ file, and every number against its bounds.  Whatever is wrong ends in one senten
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from wgprof.errors import RecordingError
 from wgprof.recording import parquet
+from wgprof.recording.archive import one_sentence, stored_members
 from wgprof.recording.manifest import MAX_MANIFEST, completed
 from wgprof.recording.schema import BY_NAME, MAGIC, SCHEMA_VERSION, Table
 from wgprof.recording.untrusted import Damage, parse_object, printable
@@ -31,7 +31,6 @@ MAX_MEMBER = 2 << 30
 _MAX_MEMBERS = 100
 #: By far the largest table, and everything that wants it joins it once: it is not kept in memory.
 _USED_ONCE = frozenset({"journeys"})
-_ENCRYPTED = 1
 
 
 class Recording:
@@ -74,7 +73,7 @@ class Recording:
         if name in self._frames:
             return self._frames[name].copy(deep=False)
         data = self.arrow(name)
-        with _one_sentence(self.path):
+        with one_sentence(self.path):
             frame = data.unify_dictionaries().to_pandas(ignore_metadata=True, split_blocks=True)
         if name in _USED_ONCE:
             return frame
@@ -100,7 +99,7 @@ def open_recording(path: Path, name: Path | None = None) -> Recording:
     `name` is what the user knows it by, if that is not its path.
     """
     name = name or path
-    with _one_sentence(name):
+    with one_sentence(name):
         archive = _Archive(path, name)
         try:
             return Recording(archive.manifest, archive, name)
@@ -116,7 +115,9 @@ class _Archive:
         self.path = name
         self._zip = _open_zip(path, name)
         self._close = weakref.finalize(self, self._zip.close)
-        self._members = _members(self._zip, path, name)
+        if MANIFEST not in self._zip.namelist():
+            raise RecordingError(f"{name} is a ZIP file, but not a wgprof recording", "`wgprof record` makes one.")
+        self._members = stored_members(self._zip, path.stat().st_size, _MAX_MEMBERS)
         found = parse_object(self._read(MANIFEST, MAX_MANIFEST), "the manifest")
         self._version = _version(found, name)
         self.manifest = completed(upgrade_manifest(found, self._version, SCHEMA_VERSION))
@@ -131,7 +132,7 @@ class _Archive:
             raise Damage(f"files differ from its manifest: {printable(names)}")
 
     def table(self, table: Table) -> pa.Table:
-        with _one_sentence(self.path):
+        with one_sentence(self.path):
             what = f"table {table.name}"
             schema = old_schema(table.name, self._version, SCHEMA_VERSION, table.arrow)
             data: pa.Table | None = None
@@ -165,24 +166,6 @@ def _open_zip(path: Path, name: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _members(archive: zipfile.ZipFile, path: Path, name: Path) -> dict[str, zipfile.ZipInfo]:
-    """The members by name, their sizes and flags checked."""
-    infos = archive.infolist()
-    names = [info.filename for info in infos]
-    if MANIFEST not in names:
-        raise RecordingError(f"{name} is a ZIP file, but not a wgprof recording", "`wgprof record` makes one.")
-    if len(infos) > _MAX_MEMBERS or len(set(names)) != len(names):
-        raise Damage(f"{len(infos)} files in it")
-    for info in infos:
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-            raise Damage("a file in it is compressed, or its size is wrong")
-        if info.flag_bits & _ENCRYPTED:
-            raise Damage("a file in it is encrypted")
-    if sum(info.file_size for info in infos) > path.stat().st_size:
-        raise Damage("its files are larger than itself")
-    return dict(zip(names, infos, strict=True))
-
-
 def _version(manifest: Mapping[str, Any], path: Path) -> int:
     version = manifest.get("schema_version")
     if manifest.get("magic") != MAGIC or type(version) is not int or version < 0:
@@ -202,39 +185,9 @@ def _version(manifest: Mapping[str, Any], path: Path) -> int:
 
 
 def _as_arrow(table: Table, data: pa.Table | pd.DataFrame | Path) -> pa.Table:
-    with _one_sentence(None):
+    with one_sentence(None):
         if isinstance(data, Path):
             return parquet.decode(table.arrow, data.read_bytes(), f"table {table.name}")
         if isinstance(data, pd.DataFrame):
             return pa.Table.from_pandas(data, schema=table.arrow, preserve_index=False).replace_schema_metadata()
         return data.cast(table.arrow)
-
-
-@contextlib.contextmanager
-def _one_sentence(path: Path | None) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one sentence about the file.
-
-    pyarrow and zipfile raise almost any exception on damaged bytes, so all are caught; what went wrong
-    stays attached as the cause.
-    """
-    name = str(path) if path is not None else "the recording"
-    try:
-        yield
-    except Damage as error:
-        _damaged(name, error.sentence, error)
-    except RecordingError:
-        raise
-    except FileNotFoundError as error:
-        raise RecordingError(f"{name} does not exist", "Check the path.") from error
-    except (PermissionError, IsADirectoryError) as error:
-        raise RecordingError(f"{name} could not be read: {error.strerror}", "Check the path and its owner.") from error
-    except MemoryError as error:
-        raise RecordingError(f"{name} does not fit into memory", "Read it on a larger machine.") from error
-    except zipfile.BadZipFile as error:
-        _damaged(name, "the ZIP file is cut off or a checksum in it is wrong", error)
-    except Exception as error:
-        _damaged(name, "it cannot be decoded", error)
-
-
-def _damaged(name: str, why: str, error: BaseException) -> NoReturn:
-    raise RecordingError(f"{name} is damaged: {why}", "Copy it again from where it came, or record again.") from error

@@ -63,10 +63,10 @@ def write_recording(path: Path, manifest: Mapping[str, Any], tables: Mapping[str
         lenient=True,
     )
     try:
-        with _replacing(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-            _add(archive, MANIFEST, json.dumps(whole, indent=1).encode())
+        with replacing(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            add_member(archive, MANIFEST, json.dumps(whole, indent=1).encode())
             for name, content in encoded.items():
-                _add(archive, member(name), content)
+                add_member(archive, member(name), content)
     except OSError as error:
         raise write_error(error, path) from error
     return whole
@@ -76,7 +76,8 @@ def _size(data: bytes | Path) -> int:
     return data.stat().st_size if isinstance(data, Path) else len(data)
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes | Path) -> None:
+def add_member(archive: zipfile.ZipFile, name: str, data: bytes | Path) -> None:
+    """Store bytes, or a file as it is, under a name."""
     info = zipfile.ZipInfo(name, _EPOCH)
     info.external_attr = 0o644 << 16
     info.file_size = _size(data)
@@ -89,7 +90,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes | Path) -> None:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` once it is complete and on the disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -8,15 +8,12 @@ mistake could not make one.
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -27,7 +24,7 @@ from wgprof.analysis.names import clean
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
-from wgprof.recording.writer import SUFFIX, this_version
+from wgprof.recording.writer import SUFFIX, replacing, this_version
 from wgprof.report import comparison as comparing
 from wgprof.report import ends, findings, sheets
 from wgprof.report.embedded import ELEMENT, OTHER_ELEMENT, packed
@@ -58,8 +55,8 @@ def write_report(recording: Tables, analysis: Analysis, title: str, out: Path, a
     """Write the report and return its size in bytes.  Raises WgprofError if the file cannot be written."""
     html = render(recording, analysis, title, against)
     try:
-        with _replacing(out) as file:
-            file.write(html)
+        with replacing(out) as file:
+            file.write(html.encode())
         return out.stat().st_size
     except OSError as error:
         reason = error.strerror or str(error)
@@ -104,7 +101,7 @@ def render(recording: Tables, analysis: Analysis, title: str, against: Against |
         probes=probes_sheet(recording),
         style=Markup((folder / "style.css").read_text()),  # noqa: S704  # our own files, not the recording's
         script=Markup((folder / "report.js").read_text()),  # noqa: S704
-        plotly=_plotly(),
+        plotly=plotly_source(),
     )
     return _with_recordings(page, [(ELEMENT, recording), *([(OTHER_ELEMENT, against.recording)] if against else [])])
 
@@ -116,7 +113,8 @@ def _file_name(title: str) -> str:
 
 
 @cache
-def _plotly() -> str:
+def plotly_source() -> str:
+    """plotly.js as `report.js` inflates it."""
     return inflatable(get_plotlyjs())
 
 
@@ -161,18 +159,3 @@ def manifest_rows(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
                 yield from manifest_rows(part if isinstance(part, Mapping) else {"": part}, f"{name}[{number}].")
         elif item not in ("", None, [], {}):
             yield name, clean(item if isinstance(item, str) else json.dumps(item), _LONGEST_VALUE)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A file that takes `path`'s place only when it was written to its end."""
-    handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield file
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

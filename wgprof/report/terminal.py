@@ -32,7 +32,7 @@ _PIPE_WIDTH = 160
 def print_analysis(analysis: Analysis, diagnosis: Diagnosis, recording: Tables, console: Console | None = None) -> None:
     """Print the verdict, then the evidence: findings, pipeline, servers, queues, CPUs, what is between the stages, both
     ends; then what was ruled out, the quality panel and the log."""
-    console = _wide(console)
+    console = wide(console)
     for line in verdict(analysis, diagnosis):
         failed = line == analysis.variant.warning or (line.startswith("Quality") and bool(analysis.failed))
         console.print(Text(clean(line, 1000), style="bold red" if failed else "bold"), soft_wrap=True)
@@ -41,30 +41,30 @@ def print_analysis(analysis: Analysis, diagnosis: Diagnosis, recording: Tables, 
     _print_findings(diagnosis, console)
     evidence = [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis), sheets.queues_sheet(analysis)]
     evidence += [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis), *mechanics_sheets(analysis)]
-    _print_sheets([*evidence, *sampled_sheets(analysis)], console)
+    print_sheets([*evidence, *sampled_sheets(analysis)], console)
     if analysis.ends is not None:
         console.print()
         for line in ends.lines(analysis.ends):
             console.print(Text(line), soft_wrap=True)
-        _print_sheets(ends.ends_sheets(analysis.ends), console)
+        print_sheets(ends.ends_sheets(analysis.ends), console)
     ruled_out = [findings.ruled_out_sheet(diagnosis)] if analysis.window is not None else []
     quality = [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)]
-    _print_sheets([*ruled_out, *quality, sheets.log_sheet(recording)], console)
+    print_sheets([*ruled_out, *quality, sheets.log_sheet(recording)], console)
 
 
 def print_comparison(comparison: Comparison, names: tuple[str, str], console: Console | None = None) -> None:
     """Print what changed in three lines, then every figure, then how it was judged."""
-    console = _wide(console)
+    console = wide(console)
     names = (clean(names[0], 40), clean(names[1], 40))
     for line in comparing.lines(comparison, names):
         console.print(Text(clean(line, 1000), style="bold"), soft_wrap=True)
     console.print(Text(comparing.ONE_RUN, style="yellow"), soft_wrap=True)
-    _print_sheets(comparing.comparison_sheets(comparison, names), console)
+    print_sheets(comparing.comparison_sheets(comparison, names), console)
     console.print()
     console.print(Text(comparing.TEST), soft_wrap=True)
 
 
-def _wide(console: Console | None) -> Console:
+def wide(console: Console | None) -> Console:
     """The console to print on; a pipe has no width of its own."""
     console = console or Console(highlight=False)
     if not console.is_terminal and console.width < _PIPE_WIDTH:
@@ -85,7 +85,8 @@ def _print_findings(diagnosis: Diagnosis, console: Console) -> None:
         console.print(_table(shown.evidence))
 
 
-def _print_sheets(tables: Sequence[Sheet], console: Console) -> None:
+def print_sheets(tables: Sequence[Sheet], console: Console) -> None:
+    """Print the tables that have rows, each after an empty line."""
     for sheet in tables:
         if sheet.rows:
             console.print()

@@ -1,0 +1,189 @@
+"""A sweep as typed tables: figures of each recording, and of each configuration over its repeats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from wgprof.analysis import checks
+from wgprof.analysis.estimate import Estimate, student
+from wgprof.analysis.names import clean
+from wgprof.analysis.servers import Server
+from wgprof.analysis.summary import Analysis, analyse
+from wgprof.analysis.tables import Tables, only, total, within
+from wgprof.sweep.configuration import Configuration
+from wgprof.sweep.document import DONE, FAILED, Run
+from wgprof.sweep.file import SweepFile
+
+#: What can be busy, in the order of the path; a peer's servers by the busiest of them.
+SERVERS = ("tx.work", "encrypt.work", "decrypt.work", "rx.napi", "tx.inline", "rx.inline")
+_LONGEST_NAME = 120
+#: No machine carries more.
+_MOST_BPS = 1e15
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """What one recording says.  Rates are bytes that arrived, over the time in which something was sent."""
+
+    number: int
+    repeat: int
+    goodput_mbit_s: float
+    rate_mbit_s: float  # inside the tunnels, by the probes
+    packet_bytes: float  # of those delivered
+    busy_ce: float
+    busy_share: float
+    utilisation: Mapping[str, float]  # of SERVERS, those that ran
+    wasted_polls: float | None  # share of the NAPIs' polls that delivered nothing
+    checks_ok: int
+    checks_open: int
+    failed: tuple[str, ...]  # checks, with what they are of
+    warning: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A configuration: means over its repeats with 95 % intervals over them (none with one repeat).
+
+    Without a recording (`runs` empty) there are no figures.
+    """
+
+    number: int  # from 1
+    configuration: Configuration
+    label: str
+    runs: tuple[RunFigures, ...]
+    failures: tuple[str, ...]  # why runs failed
+    waiting: int
+    goodput_mbit_s: Estimate | None
+    busy_ce: Estimate | None
+    busy_share: Estimate | None
+    utilisation: Mapping[str, Estimate]
+    wasted_polls: Estimate | None
+
+    @property
+    def failed_checks(self) -> dict[str, int]:
+        """Failed check -> in how many of the recordings."""
+        names = [name for run in self.runs for name in dict.fromkeys(run.failed)]
+        return {name: names.count(name) for name in dict.fromkeys(names)}
+
+    @property
+    def warning(self) -> str:
+        """What has to be said first, of packets that were not encrypted."""
+        return next((run.warning for run in self.runs if run.warning), "")
+
+
+def rows_of(file: SweepFile, progress: Callable[[int, int], None] | None = None) -> list[Row]:
+    """Analyse every recording of a sweep.  Raises RecordingError if one is damaged."""
+    found: dict[int, RunFigures] = {}
+    done = file.sweep.in_state(DONE)
+    for count, run in enumerate(done, start=1):
+        with file.recording(run) as recording:
+            found[run.number] = run_figures(run, recording)
+        if progress is not None:
+            progress(count, len(done))
+    axes = file.sweep.axes
+    runs_of: dict[Configuration, list[Run]] = {c: [] for c in file.sweep.matrix.configurations}
+    for run in sorted(file.sweep.runs, key=lambda run: run.repeat):
+        runs_of[run.configuration].append(run)
+    return [_row(number, c, c.label(axes), runs, found) for number, (c, runs) in enumerate(runs_of.items(), start=1)]
+
+
+def run_figures(run: Run, recording: Tables) -> RunFigures:
+    """The figures of one recording; all zero if nothing flowed in it."""
+    analysis = analyse(recording)
+    headline = analysis.headline
+    delivered = next((t for t in headline.throughput if t.direction == "rx"), None) if headline else None
+    rate = delivered.rate_mbit_s if delivered else 0.0
+    verdicts = [check.verdict for check in analysis.checks]
+    return RunFigures(
+        number=run.number,
+        repeat=run.repeat,
+        goodput_mbit_s=_goodput_mbit_s(recording.manifest.get("results"), rate),
+        rate_mbit_s=rate,
+        packet_bytes=_sent_bytes(recording, analysis),
+        busy_ce=headline.busy_ce if headline else 0.0,
+        busy_share=headline.busy_share if headline else 0.0,
+        utilisation=_utilisation(analysis.servers),
+        wasted_polls=_wasted(analysis.servers),
+        checks_ok=verdicts.count(checks.OK),
+        checks_open=verdicts.count(checks.UNKNOWN),
+        failed=tuple(clean(f"{check.name} ({_subject(check)})", _LONGEST_NAME) for check in analysis.failed),
+        warning=analysis.variant.warning,
+    )
+
+
+def _subject(check: checks.Check) -> str:
+    """Without the peer, whose key is another one in every recording."""
+    return check.subject.partition(" › ")[0]
+
+
+def _goodput_mbit_s(results: object, otherwise: float) -> float:
+    """What the receivers counted; where they counted nothing that can be believed, what the probes saw delivered."""
+    value = results.get("goodput_bps") if isinstance(results, Mapping) else None
+    if type(value) in (int, float) and 0 < float(str(value)) < _MOST_BPS:
+        return float(str(value)) / 1e6
+    return otherwise
+
+
+def _sent_bytes(recording: Tables, analysis: Analysis) -> float:
+    """Mean length of what was sent into the tunnels."""
+    if analysis.window is None:
+        return 0.0
+    staged = only(within(recording.table("stages"), analysis.window), stage="tx.stage")
+    packets = total(staged, "packets")
+    return total(staged, "bytes") / packets if packets else 0.0
+
+
+def _utilisation(servers: Sequence[Server]) -> dict[str, float]:
+    """Of a peer's server the busiest peer's; of workers, and of inline, that of all CPUs together."""
+    found: dict[str, float] = {}
+    for server in servers:
+        together = server.kind not in ("tx.work", "rx.napi")
+        if server.cpu is None and server.kind in SERVERS and together == (server.object is None):
+            found[server.kind] = max(found.get(server.kind, 0.0), server.utilisation)
+    return {kind: found[kind] for kind in SERVERS if kind in found}
+
+
+def _wasted(servers: Sequence[Server]) -> float | None:
+    naps = [server for server in servers if server.kind == "rx.napi"]
+    polls = sum(server.executions for server in naps)
+    return sum(server.empty for server in naps) / polls if polls else None
+
+
+def _row(
+    number: int, configuration: Configuration, label: str, runs: Sequence[Run], found: Mapping[int, RunFigures]
+) -> Row:
+    done = tuple(found[run.number] for run in runs if run.number in found)
+    kinds = [kind for kind in SERVERS if any(kind in run.utilisation for run in done)]
+    return Row(
+        number,
+        configuration,
+        label,
+        done,
+        tuple(run.reason for run in runs if run.state == FAILED),
+        sum(run.state not in (DONE, FAILED) for run in runs),
+        over_repeats([run.goodput_mbit_s for run in done]),
+        over_repeats([run.busy_ce for run in done]),
+        over_repeats([run.busy_share for run in done]),
+        {kind: known for kind in kinds if (known := over_repeats([r.utilisation.get(kind, 0.0) for r in done]))},
+        over_repeats([run.wasted_polls for run in done if run.wasted_polls is not None]),
+    )
+
+
+def over_repeats(values: Sequence[float]) -> Estimate | None:
+    """Mean of what is never negative, with the 95 % interval of Student's t over repeats; None without a value."""
+    if not values:
+        return None
+    mean, half = mean_and_half(values)
+    return Estimate(mean, n=1) if half is None else Estimate(mean, max(mean - half, 0.0), mean + half, len(values))
+
+
+def mean_and_half(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean of at least one value, and half its 95 % interval; None for one value."""
+    n = len(values)
+    mean = sum(values) / n
+    if n == 1:
+        return mean, None
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
+    return mean, student(n - 1) * deviation / math.sqrt(n)
