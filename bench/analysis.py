@@ -42,8 +42,8 @@ def repeated(source: Path, out: Path, *, events: int = 0, seconds: float = 0.0) 
     period = int((intervals["t_ns"] + intervals["dt_ns"]).max()) - begin
     times = max(1, -(-events // len(journeys)), round(seconds * 1e9 / period))
     step = int(journeys["nonce"].max()) + 1
-    # Sampling must go on as it was: every nonce keeps its divisors.
-    step += -step % int(np.lcm.reduce(np.unique(intervals["sample_every"].to_numpy().clip(1))))
+    # Sampling must go on as it was: every nonce keeps its divisors, and what its multiple is modulo 2^32.
+    step += -step % int(np.lcm.reduce([1 << 32, *np.unique(intervals["sample_every"].to_numpy().clip(1)).tolist()]))
     tables: dict[str, pa.Table] = {}
     for name, frame in frames.items():
         shifted = [_shifted(name, frame, number * period, number * step) for number in range(times)]

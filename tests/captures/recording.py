@@ -1,6 +1,6 @@
 """Makes a small test recording of a real one: `python -m tests.captures.recording FILE.wgprof OUT.wgprof`.
 
-Histograms are left out and journeys thinned: of the packets that were sampled only those with nonce % 64 == 0 stay,
+Histograms are left out and journeys thinned: of the packets that were sampled only those that one in 64 takes stay,
 and the intervals say so.  Counters, depths and the kernel's accounts are as they were recorded.
 
 Those in tests/captures/recordings were recorded with
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from wgprof.analysis.journeys import Sampling
 from wgprof.recording.reader import open_recording
 from wgprof.recording.schema import TABLES
 from wgprof.recording.writer import write_recording
@@ -32,9 +33,9 @@ def thinned(source: Path, out: Path) -> None:
     """Write a small copy."""
     with open_recording(source) as recording:
         tables = {table.name: recording.table(table.name) for table in TABLES if table.name != "histograms"}
-        journeys, intervals = tables["journeys"], tables["intervals"]
-        tables["journeys"] = journeys[journeys["nonce"].to_numpy() % KEPT == 0]
-        intervals["sample_every"] = np.lcm(intervals["sample_every"].to_numpy(), KEPT).astype(np.int32)
+        journeys, intervals, sampling = tables["journeys"], tables["intervals"], Sampling.of(recording)
+        tables["journeys"] = journeys[sampling.takes(journeys["nonce"].to_numpy(dtype=np.uint64), KEPT)]
+        intervals["sample_every"] = sampling.both(intervals["sample_every"].to_numpy(), KEPT).astype(np.int32)
         arrow = {
             table.name: pa.Table.from_pandas(tables[table.name], schema=table.arrow, preserve_index=False)
             for table in TABLES

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.simulated import InMemory, Load, gateway
 from wgprof.analysis.coarser import Coarser, for_screens
+from wgprof.analysis.journeys import Sampling
 from wgprof.analysis.summary import analyse
 from wgprof.analysis.tables import ints, total
 from wgprof.recording.reader import Recording, open_recording
@@ -59,6 +60,19 @@ def test_what_is_kept_is_what_a_larger_n_would_have_sampled(recording: InMemory,
     kept = coarse.table("journeys")["nonce"].to_numpy()
     assert kept.size and not (kept % np.uint64(2 * coarse.thinned)).any()
     assert len(kept) == np.count_nonzero(recording.table("journeys")["nonce"] % (2 * coarse.thinned) == 0)
+
+
+def test_what_is_kept_by_the_golden_rule_is_of_both_workers() -> None:
+    """Hand-offs go to two workers in turn; keeping every Nth nonce would keep those of one."""
+    every = gateway(seconds=3, workers=2, tx=Load(rate=900), sample_every=1, seed=8)
+    every.manifest["sampling"] = {"rule": "golden"}
+    coarse = Coarser(every, 1000, 2000)
+    kept = coarse.table("journeys")
+    assert coarse.thinned == 8 and coarse.table("intervals")["sample_every"].eq(8).all()
+    assert 0.9 < len(kept) * 8 / len(every.table("journeys")) < 1.1
+    assert Sampling.of(coarse).takes(kept["nonce"].to_numpy(dtype=np.uint64), 8).all()
+    odd = kept["nonce"].to_numpy() % 2
+    assert 0.4 < odd.mean() < 0.6
 
 
 @pytest.mark.parametrize("file", [resource_dir("reports") / "example.wgprof", *sorted(RECORDINGS.glob("**/*.wgprof"))],

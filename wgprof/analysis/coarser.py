@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wgprof.analysis.journeys import Sampling
 from wgprof.analysis.selection import Part
 from wgprof.analysis.tables import IntArray, Tables, ints
 from wgprof.recording.schema import BY_NAME
@@ -34,7 +35,7 @@ class Coarser:
     """`Tables` of a recording with at most `most_intervals` intervals and about `most_events` rows of journeys."""
 
     def __init__(self, recording: Tables, most_intervals: int, most_events: int) -> None:
-        intervals = recording.table("intervals")
+        intervals, self._sampling = recording.table("intervals"), Sampling.of(recording)
         intervals = intervals.iloc[np.argsort(ints(intervals, "t_ns"), kind="stable")]
         #: So many intervals have become one.
         self.together = max(1, -(-len(intervals) // max(most_intervals, 1)))
@@ -79,7 +80,7 @@ class Coarser:
                     columns["t_ns"] = values[first]
                 case "sample_every":
                     most = np.iinfo(np.int32).max // self.thinned
-                    every = np.lcm.reduceat(np.clip(values, 1, None), first)
+                    every = self._sampling.both.reduceat(np.clip(values, 1, None), first)
                     columns["sample_every"] = np.clip(every, 1, most) * self.thinned
                 case _:
                     add = np.maximum if column in _LARGEST else np.add
@@ -89,10 +90,10 @@ class Coarser:
     def _fewer(self, journeys: pd.DataFrame) -> pd.DataFrame:
         if not self.changed or not len(journeys):
             return journeys
-        every = ints(self._frames["intervals"], "sample_every").astype(np.uint64)
+        every = ints(self._frames["intervals"], "sample_every")
         at = np.searchsorted(self._coarse_ns, ints(journeys, "end_ns"), side="right") - 1
         nonce = journeys["nonce"].to_numpy(dtype=np.uint64)
-        kept = np.asarray(nonce % every[np.clip(at, 0, None)] == 0)
+        kept = self._sampling.takes(nonce, every[np.clip(at, 0, None)])
         return journeys[kept].reset_index(drop=True)
 
     def _added_up(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -215,8 +215,8 @@ class Sampling:
             self._asked, self._every_at = journeys, {}
         for stage in {first, last} - set(self._every_at):
             self._every_at[stage] = self._every[self._interval(journeys.end_ns[stage])]
-        both = np.maximum if self._golden else np.lcm
-        return both(self._every_at[first][rows], self._every_at[last][rows]).astype(np.float64)
+        ns: IntArray = self.both(self._every_at[first][rows], self._every_at[last][rows])
+        return ns.astype(np.float64)
 
     def changed_for(self, nonce: npt.NDArray[np.uint64], first_ns: IntArray, last_ns: IntArray) -> BoolArray:
         """Packets of which an N in force around their time would not have taken a sample."""
@@ -227,15 +227,20 @@ class Sampling:
         end = self._interval(np.minimum(last_ns, np.iinfo(np.int64).max - _EDGE_NS) + _EDGE_NS) + 1
         for every in np.unique(self._every):
             until = np.append(0, np.cumsum(self._every == every))
-            changed |= (until[end] > until[begin]) & ~self.takes(nonce, int(every))
+            changed |= (until[end] > until[begin]) & ~self.takes(nonce, every)
         return changed
 
-    def takes(self, nonce: npt.NDArray[np.uint64], every: int) -> BoolArray:
-        """Which nonces are sampled with one in `every`, from 1."""
+    @property
+    def both(self) -> np.ufunc:
+        """Of two Ns the N by which what both take is sampled."""
+        return np.maximum if self._golden else np.lcm
+
+    def takes(self, nonce: npt.NDArray[np.uint64], every: int | IntArray) -> BoolArray:
+        """Which nonces are sampled with one in `every`, from 1, or with an N of its own for each."""
+        each, modulus = np.asarray(every, dtype=np.uint64), np.uint64(1 << 32)
         if not self._golden:
-            return np.asarray(nonce % np.uint64(every) == 0)
-        below = np.uint64(-(-(1 << 32) // every))
-        return np.asarray(nonce * _GOLDEN_STEP % np.uint64(1 << 32) < below)
+            return np.asarray(nonce % each == 0)
+        return np.asarray(nonce * _GOLDEN_STEP % modulus < (modulus + each - np.uint64(1)) // each)
 
     @classmethod
     def of(cls, recording: Tables) -> Sampling:
