@@ -71,6 +71,7 @@ def test_what_is_kept_by_the_golden_rule_is_of_both_workers() -> None:
     assert coarse.thinned == 8 and coarse.table("intervals")["sample_every"].eq(8).all()
     assert 0.9 < len(kept) * 8 / len(every.table("journeys")) < 1.1
     assert Sampling.of(coarse).takes(kept["nonce"].to_numpy(dtype=np.uint64), 8).all()
+    assert coarse.manifest["sampling"]["events"] == len(kept) and coarse.manifest["sampling"]["sample_every_min"] == 8
     odd = kept["nonce"].to_numpy() % 2
     assert 0.4 < odd.mean() < 0.6
 

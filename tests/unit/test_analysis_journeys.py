@@ -22,7 +22,7 @@ WINDOW = Window(10 * S, 20 * S, 10 * S, 20 * S)
 def sampled(*every: int) -> Sampling:
     """A sampling whose N changes once a second."""
     intervals = [{"t_ns": (10 + at) * S, "dt_ns": S, "sample_every": n} for at, n in enumerate(every)]
-    return Sampling(rows("intervals", intervals[::-1]))
+    return Sampling(rows("intervals", intervals[::-1]), "")
 
 
 ALL = sampled(*[1] * 10)

@@ -43,7 +43,7 @@ def joined(recording: InMemory) -> Journeys:
 
 @pytest.fixture(scope="module")
 def tx(recording: InMemory, joined: Journeys) -> Latency:
-    return latency_of(joined, Sampling(recording.table("intervals")), "tx")
+    return latency_of(joined, Sampling.of(recording), "tx")
 
 
 def packets(rows: list[dict[str, Any]]) -> Journeys:
@@ -96,7 +96,7 @@ def test_a_packet_that_was_ready_waits_for_the_one_before_it() -> None:
     held = {"nonce": 2, "stages": [(20, 30, 0), (100, 200, 0), (930, 940, 0)]}
     free = {"nonce": 3, "stages": [(950, 960, 0), (970, 980, 0), (990, 999, 1)]}
     joined = packets([held, late, free])
-    found = latency_of(joined, Sampling(InMemory().table("intervals")), "tx")
+    found = latency_of(joined, Sampling.of(InMemory()), "tx")
     blocked = blocked_by(joined, found)
     order = joined.nonce[found.rows].tolist()
     at = order.index(2)

@@ -48,6 +48,8 @@ class Coarser:
         self._coarse_ns = ints(self._frames["intervals"], "t_ns")
         self._frames["journeys"] = self._fewer(journeys)
         del journeys  # by far the largest
+        if self.changed:
+            self.manifest = _sampled(self.manifest, self._frames["intervals"], len(self._frames["journeys"]))
         # All at once, so that the recording and what it has in memory can be forgotten.
         for name in BY_NAME:
             if name not in self._frames:
@@ -147,6 +149,16 @@ def _asked(manifest: dict[str, Any], together: int) -> dict[str, Any]:
     if together == 1 or not isinstance(asked, dict) or not isinstance(asked.get("interval_ms"), int):
         return manifest
     return {**manifest, "asked": {**asked, "interval_ms": asked["interval_ms"] * together}}
+
+
+def _sampled(manifest: dict[str, Any], intervals: pd.DataFrame, events: int) -> dict[str, Any]:
+    """The manifest, as if so many events had been sampled, by the Ns that the intervals now have."""
+    said, every = manifest.get("sampling"), ints(intervals, "sample_every")
+    if not isinstance(said, dict) or not every.size:
+        return manifest
+    least, most = int(every.min()), int(every.max())
+    now = {"sample_every_min": least, "sample_every_max": most, "events": events}
+    return {**manifest, "sampling": {**said, **now}}
 
 
 def _power_of_two(least: int) -> int:

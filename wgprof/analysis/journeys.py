@@ -19,6 +19,7 @@ import pandas as pd
 from wgprof.agent.layout import FLAG_FAILED, FLAG_HEAD
 from wgprof.analysis.tables import DIRECTIONS, BoolArray, FloatArray, IntArray, Tables, ints
 from wgprof.analysis.window import Window
+from wgprof.errors import RecordingError
 
 #: An unfinished journey whose last sign of life is this close to an edge of the recording was merely cut by it.
 _EDGE_NS = 1_000_000_000
@@ -194,7 +195,10 @@ _GOLDEN, _GOLDEN_STEP = "golden", np.uint64(2654435769)
 class Sampling:
     """The sampling of a recording: each point takes a packet by its nonce and the N then in force."""
 
-    def __init__(self, intervals: pd.DataFrame, rule: str = "") -> None:
+    def __init__(self, intervals: pd.DataFrame, rule: str) -> None:
+        """Raises RecordingError for a rule that this version does not know."""
+        if rule not in ("", _GOLDEN):
+            raise RecordingError(f"its packets were sampled by a rule {rule[:40]!r}", "Read it with a newer wgprof.")
         self._golden = rule == _GOLDEN
         order = np.argsort(ints(intervals, "t_ns"))
         self._starts = ints(intervals, "t_ns")[order]

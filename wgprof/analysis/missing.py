@@ -1,6 +1,6 @@
 """Sampled packets that only one end has: lost on the way, or not looked for?
 
-Both ends take a packet when its nonce is divisible by their N, so a packet that the receiver would
+Both ends take a packet by its nonce and their N, so a packet that the receiver would
 have sampled and has not was lost between them, if the receiver was recording at that time and lost
 no events of its own.
 """

@@ -40,7 +40,7 @@ class _RunsByDefault(click.Group):
     """A group whose first command needs no name: `wgprof sweep --tunnels 1,2` runs a sweep."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 

@@ -1,8 +1,8 @@
 """The report: one HTML file with everything in it, which asks nothing of any network.
 
 Text from the recording is escaped by Jinja's autoescape; figures, plotly.js and the recording itself are in Base64,
-in which nothing means anything to an HTML parser.  The page's Content-Security-Policy forbids all requests, so even a
-mistake could not make one.
+in which nothing means anything to an HTML parser.  The page's Content-Security-Policy lets it load nothing, send no
+form and take no other base, so even a mistake could not fetch anything.
 """
 
 from __future__ import annotations

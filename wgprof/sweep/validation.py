@@ -124,7 +124,8 @@ def validate(
     if base is None or base not in able:
         why = _why_not(base, base) if base is not None else "none of its configurations can be predicted"
         raise UsageError(f"there is nothing to compare a prediction with: {why}", "Sweep tcp or udp-small.")
-    sizes = {row.number: _packet_bytes(row, base, machine) for row in able}
+    by_workload = {r.configuration.workload: _packet_bytes(r.configuration.workload, able, base, machine) for r in able}
+    sizes = {row.number: by_workload[row.configuration.workload] for row in able}
     predictions = _predictions(machine, able, sizes, seeds, seconds, progress)
     points = {row.number: _point(predictions[sizes[row.number]], row) for row in able}
     reference = points[base.number]
@@ -192,11 +193,12 @@ def _ratio(row: Row, base: Row) -> Estimate:
     return Estimate(math.exp(mean), low, high, len(paired))
 
 
-def _packet_bytes(row: Row, base: Row, machine: Machine) -> int:
-    """The calibration's where the traffic is of the same kind; else the length that was sent, which is no result."""
-    if row.configuration.workload == base.configuration.workload:
+def _packet_bytes(workload: str, rows: Sequence[Row], base: Row, machine: Machine) -> int:
+    """The calibration's where the traffic is of the same kind; else the mean that was sent, which is no result."""
+    if workload == base.configuration.workload:
         return machine.costs.packet_bytes
-    mean = sum(run.packet_bytes for run in row.runs) / len(row.runs)
+    lengths = [run.packet_bytes for row in rows if row.configuration.workload == workload for run in row.runs]
+    mean = sum(lengths) / len(lengths)
     return min(max(round(mean), _LEAST_PACKET), GSO_MAX_BYTES)
 
 

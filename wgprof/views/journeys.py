@@ -237,7 +237,7 @@ def _described(latency: Latency, labels: set[str]) -> str:
 
 def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[Picture]:
     part = as_part(recording)
-    journeys, sampling = part.journeys, Sampling(part.table("intervals"))
+    journeys, sampling = part.journeys, Sampling.of(part)
     found = []
     for direction in DIRECTIONS:
         latency = latency_of(journeys, sampling, direction)

@@ -219,7 +219,7 @@ def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[P
 
 
 def _latencies(recording: Tables) -> list[Latency]:
-    journeys, sampling = as_part(recording).journeys, Sampling(recording.table("intervals"))
+    journeys, sampling = as_part(recording).journeys, Sampling.of(recording)
     return [found for d in DIRECTIONS if len(found := latency_of(journeys, sampling, d))]
 
 
