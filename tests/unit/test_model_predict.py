@@ -149,7 +149,7 @@ def test_command_prints_a_row_a_point(tmp_path: Path) -> None:
 
 
 def test_without_what_predictions_need_its_name_and_how_to_install_it_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wgprof.cli.predict import importlib  # type: ignore[attr-defined]
+    from wgprof.model.installed import importlib  # type: ignore[attr-defined]
     from wgprof.errors import MachineError
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

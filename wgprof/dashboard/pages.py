@@ -187,4 +187,9 @@ def _with_code(text: str) -> list[Component | str]:
 
 def note_of(whole: Whole) -> list[Component]:
     """What was left out, if anything was."""
-    return [html.P(_with_code(whole.note), className="lead")] if whole.note else []
+    return [remark(whole.note)] if whole.note else []
+
+
+def remark(text: str) -> Component:
+    """A line under the heading."""
+    return html.P(_with_code(text), className="lead")
