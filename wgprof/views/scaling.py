@@ -78,7 +78,7 @@ def scaling(
         },
         yaxis={"title": {"text": "goodput, Gbit/s"}, "rangemode": "tozero"},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        margin={"l": 60, "r": _CAP_PX if cap_gbit_s else 20, "t": 70, "b": 50},
+        margin={"l": 60, "r": _CAP_PX if cap_gbit_s else 20, "b": 50},
     )
     architectures = dict.fromkeys(p.architecture for p in shown)
     apart = _APART * max(_x(p, axis) for p in shown)
@@ -90,6 +90,7 @@ def scaling(
         aside = (number - (len(architectures) - 1) / 2) * apart
         _measured(figure, sorted(seen, key=lambda p: _x(p, axis)), axis, colour, aside)
         _fitted(figure, seen if len(seen) > 2 else predicted, axis, colour)
+    figure.update_layout(margin_t=16 + theme.legend_px(t.name for t in figure.data if t.showlegend is not False))
     if cap_gbit_s:
         figure.add_hline(y=cap_gbit_s, line={"color": theme.ALERT, "dash": "dash", "width": 1.5})
         figure.add_annotation(  # beside the figure, where no point is
@@ -214,7 +215,7 @@ def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[P
 VIEW = View(
     "scaling",
     "Scaling",
-    "How throughput grows with cores and tunnels: measured, fitted, and predicted for each architecture.",
+    "How throughput grows with cores and tunnels, as a sweep measured it: each architecture, and the law that fits.",
     (),
     _draw,
     lambda recording, analysis: EMPTY.replace("<br>", " "),
