@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def choose(page: Page, name: str) -> None:
     """A sweep, by how its name begins."""
     before = page.url
     page.get_by_label("Sweep").or_(page.get_by_role("combobox", name="Sweep")).first.click()
-    page.get_by_role("option").filter(has_text=name).first.click()
+    page.get_by_role("option").filter(has_text=re.compile("^" + re.escape(name))).click()
     page.wait_for_url(lambda url: url != before)
     drawn(page)
 
