@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,8 @@ if TYPE_CHECKING:  # both need what wgprof may be installed without
 
 VERSION = 1
 _NOTHING = "–"
+#: A law whose highest point is beyond any machine has none.
+_NO_PEAK = 1e5
 _LAWS = {"amdahl": "Amdahl", "usl": "USL"}
 LAB = "Recorded in the lab: absolute speed is the emulator's; counts, orders and ratios are real."
 INTERVALS = "± is the 95 % interval over repeats (Student's t); servers: of a peer's the busiest peer's."
@@ -184,7 +185,7 @@ def fits_sheet(results: Results) -> Sheet:
         values = ", ".join(
             f"{p.name} {units.digits(p.value)} ({units.digits(p.low)}..{units.digits(p.high)})" for p in law.parameters
         )
-        peak = _NOTHING if math.isinf(law.peak) else units.digits(law.peak, 2)
+        peak = _NOTHING if law.peak > _NO_PEAK else units.digits(law.peak, 2)
         sheet.add([curve_label(fitted.curve, results.sweep), _LAWS[law.law], values, peak, units.share(law.residual)])
     return sheet
 
