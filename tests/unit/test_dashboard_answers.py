@@ -15,6 +15,7 @@ from wgprof.dashboard.answers import Dashboard
 from wgprof.dashboard.library import Library
 from wgprof.dashboard.pages import all_pages
 from wgprof.dashboard.recordings import Recordings
+from wgprof.dashboard.sweeps import Sweeps
 from wgprof.recording.reader import open_recording
 
 EXAMPLE = ROOT / "reports" / "example.wgprof"
@@ -22,7 +23,7 @@ EXAMPLE = ROOT / "reports" / "example.wgprof"
 
 @pytest.fixture(scope="module")
 def dashboard() -> Dashboard:
-    return Dashboard(Library([EXAMPLE, CAPTURED / "idle-6.12.wgprof"]), Recordings())
+    return Dashboard(Library([EXAMPLE, CAPTURED / "idle-6.12.wgprof"]), Recordings(), Sweeps())
 
 
 def text_of(parts: object) -> str:
@@ -66,7 +67,7 @@ def test_what_was_drawn_once_is_at_hand(dashboard: Dashboard) -> None:
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.wgprof"
     path.write_bytes((CAPTURED / "idle-6.12.wgprof").read_bytes())
-    dashboard = Dashboard(Library([path]), Recordings())
+    dashboard = Dashboard(Library([path]), Recordings(), Sweeps())
     assert "Nothing flowed" in text_of(dashboard.answer("", "light").verdict)
     path.write_bytes(EXAMPLE.read_bytes())
     assert "S14 crypto-bound" in text_of(dashboard.answer("", "light").verdict)
@@ -74,7 +75,7 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_one_sentence_on_the_page(tmp_path: Path) -> None:
     (tmp_path / "bad.wgprof").write_bytes(EXAMPLE.read_bytes()[:5000])
-    answer = Dashboard(Library([tmp_path]), Recordings()).answer("", "light")
+    answer = Dashboard(Library([tmp_path]), Recordings(), Sweeps()).answer("", "light")
     assert "is damaged" in text_of(answer.page) and answer.verdict == []
 
 
@@ -82,7 +83,7 @@ def test_a_large_recording_is_not_sent_whole(tmp_path: Path) -> None:
     """Ten times as long a recording gives no more to draw; its verdict is still that of all of it."""
     path = tmp_path / "long.wgprof"
     repeated(EXAMPLE, path, events=700_000)
-    long, short = (Dashboard(Library([file]), Recordings()) for file in (path, EXAMPLE))
+    long, short = (Dashboard(Library([file]), Recordings(), Sweeps()) for file in (path, EXAMPLE))
     for page in ("pipeline", "cores", "queues", "latency", "journeys"):
         sizes = [len(text_of(d.answer(f"?page={page}", "light").page)) for d in (long, short)]
         assert sizes[0] < 4 * sizes[1] and sizes[0] < 1_500_000, (page, sizes)

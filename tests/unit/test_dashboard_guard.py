@@ -13,13 +13,14 @@ from wgprof.dashboard.app import make_app
 from wgprof.dashboard.guard import COOKIE, Guard, is_local
 from wgprof.dashboard.library import Library
 from wgprof.dashboard.recordings import Recordings
+from wgprof.dashboard.sweeps import Sweeps
 
 PATHS = ("/", "/_dash-layout", "/_dash-dependencies", "/assets/style.css", "/nothing")
 
 
 def client(host: str, files: Path = CAPTURED) -> tuple[FlaskClient, Guard]:
     guard = Guard.of(host)
-    return make_app(Library([files]), Recordings(), guard, live=False).test_client(), guard
+    return make_app(Library([files]), Recordings(), Sweeps(), guard, live=False).test_client(), guard
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -67,6 +67,27 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
     assert slugs[0] == "x" and slugs[1].startswith("x-")
 
 
+def test_sweeps_are_of_another_kind_and_have_slugs_of_their_own(tmp_path: Path) -> None:
+    recording, sweep = touch(tmp_path / "x.wgprof"), touch(tmp_path / "x.sweep")
+    unfinished = tmp_path / "y.sweep.part"
+    unfinished.mkdir()
+    (tmp_path / "folder.sweep").mkdir()
+    for library in (Library([tmp_path]), Library([sweep, recording]), Library([tmp_path], live=True)):
+        assert [(e.slug, e.path, e.kind) for e in library.entries()] == [("x", recording, "recording")]
+        assert [(e.slug, e.path, e.kind) for e in library.entries("sweep")] == [("x", sweep, "sweep")]
+        found = library.find("x", "sweep")
+        assert found is not None and found.path == sweep
+
+
+def test_no_sweep_outside_is_found(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link.sweep").symlink_to(touch(tmp_path / "secret.sweep"))
+    library = Library([inside])
+    assert library.entries("sweep") == [] and library.find("", "sweep") is None
+    assert library.find("../secret", "sweep") is None and library.find("link", "sweep") is None
+
+
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="does not exist"):
         Library([tmp_path / "none.wgprof"])

@@ -19,6 +19,7 @@ _SECONDS = st.none() | st.integers(0, 99_999).map(lambda tenths: tenths / 10)
     direction=st.sampled_from([None, "tx", "rx"]),
     peers=st.sets(st.integers(1, 60_000), max_size=8),
     theme=st.sampled_from(["", "light", "dark"]),
+    sweep=_NAMES,
 )
 def test_a_state_survives_its_address(
     file: str,
@@ -27,8 +28,9 @@ def test_a_state_survives_its_address(
     direction: str | None,
     peers: set[int],
     theme: str,
+    sweep: str,
 ) -> None:
-    state = State(file, page, *times, direction, tuple(sorted(peers)), "", theme)
+    state = State(file, page, *times, direction, tuple(sorted(peers)), "", theme, sweep)
     assert parse(state.query()) == state
 
 

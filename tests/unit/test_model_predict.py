@@ -113,6 +113,25 @@ def test_figure_shows_bands_measurements_and_the_cap() -> None:
     assert any(trace.name == "vanilla, USL" for trace in scaling(prediction).data)
 
 
+@pytest.mark.parametrize(("highest", "step"), [(1, 1), (2, 1), (16, 1), (17, 2), (64, 5), (1024, 100)])
+def test_no_tick_is_between_whole_numbers(highest: int, step: int) -> None:
+    seen = [Measured(_VANILLA, 2, n, 1.0, 0.9, 1.1) for n in dict.fromkeys((1, highest))]
+    axis = scaling(None, seen, axis="tunnels").layout.xaxis
+    assert (axis.tick0, axis.dtick, axis.tickformat) == (0, step, "d")
+
+
+def test_the_caps_name_is_beside_the_figure_and_points_of_one_number_beside_each_other() -> None:
+    seen = [Measured(a, 2, n, 1.0, 0.9, 1.1) for a in (_VANILLA, _INLINE) for n in (1, 8)]
+    figure = scaling(None, seen, axis="tunnels", cap_gbit_s=1.0)
+    (cap,) = figure.layout.annotations
+    assert (cap.xref, cap.x, cap.xanchor, cap.y) == ("paper", 1, "left", 1.0)
+    assert figure.layout.margin.r > 100 > scaling(None, seen, axis="tunnels").layout.margin.r
+    first, second = (trace for trace in figure.data if "measured" in trace.name)
+    for n, left, right in zip((1, 8), first.x, second.x, strict=True):
+        assert left < n < right < left + 0.2
+    assert [said[0] for said in first.customdata] == [1, 8], "pointing at one says its number"
+
+
 def test_empty_figure_says_how_to_fill_it() -> None:
     assert scaling(None).layout.annotations[0].text == EMPTY
     assert "no point with 3 tunnels" in scaling(predict(_ask(_machine())), at=3).layout.annotations[0].text
@@ -149,8 +168,8 @@ def test_command_prints_a_row_a_point(tmp_path: Path) -> None:
 
 
 def test_without_what_predictions_need_its_name_and_how_to_install_it_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wgprof.cli.predict import importlib  # type: ignore[attr-defined]
     from wgprof.errors import MachineError
+    from wgprof.model.installed import importlib  # type: ignore[attr-defined]
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MachineError, match="predicting needs numba and scipy") as caught:

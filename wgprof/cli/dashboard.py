@@ -1,4 +1,4 @@
-"""`wgprof dashboard`: the views of recordings in a browser."""
+"""`wgprof dashboard`: the views of recordings, and the curves of sweeps, in a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEEDED = ("dash", "dash_ag_grid", "dash_mantine_components")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; others need a token.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def command(given: tuple[Path, ...], live: bool, port: int, host: str, no_browser: bool) -> None:
-    """Look at recordings in a browser: every view, filtered by time, direction and peer.
+    """Look at recordings in a browser: every view, filtered by time, direction and peer; at sweeps, their curves.
 
     Without FILE or DIR, those in the current folder.
     """
@@ -36,12 +36,13 @@ def command(given: tuple[Path, ...], live: bool, port: int, host: str, no_browse
     from wgprof.dashboard.library import Library
     from wgprof.dashboard.recordings import Recordings
     from wgprof.dashboard.server import bind, serve
+    from wgprof.dashboard.sweeps import Sweeps
 
     library, console = Library(given, live=live), Console(stderr=True)
-    entries = library.entries()
-    if not entries and not live:
+    entries, swept = library.entries(), library.entries("sweep")
+    if not entries and not swept and not live:
         where = ", ".join(map(str, given)) or "this folder"
-        raise RecordingError(f"there is no recording in {where}", "Make one: wgprof record --duration 30")
+        raise RecordingError(f"there is no recording and no sweep in {where}", "Make one: wgprof record --duration 30")
     guard = Guard.of(host)
     status = console.status("Reading")
 
@@ -54,12 +55,13 @@ def command(given: tuple[Path, ...], live: bool, port: int, host: str, no_browse
         else:
             status.stop()
 
-    recordings = Recordings(progress)
-    if entries:  # while the browser is still starting
-        threading.Thread(target=recordings.prepare, args=(entries[0],), daemon=True).start()
+    recordings, sweeps = Recordings(progress), Sweeps(progress)
+    prepare = recordings.prepare if entries else sweeps.prepare
+    for first in (entries or swept)[:1]:  # while the browser is still starting
+        threading.Thread(target=prepare, args=(first,), daemon=True).start()
     from wgprof.dashboard.app import make_app  # Dash takes half a second to import
 
-    bound = bind(make_app(library, recordings, guard, live=live), guard, port)
+    bound = bind(make_app(library, recordings, sweeps, guard, live=live), guard, port)
     if guard.token:
         click.echo(f"warning: listening at {host}: whoever has the address below can read these recordings.", err=True)
     serve(bound, browser=not no_browser, started=lambda: click.echo(f"Serving {bound.url} (Ctrl-C ends it)"))

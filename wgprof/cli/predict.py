@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from wgprof.errors import MachineError, UsageError
+from wgprof.errors import UsageError
+from wgprof.model.installed import require_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,14 +110,6 @@ def command(
         print_prediction(prediction, what_if, changes)
     if prediction.interrupted or (what_if is not None and what_if.interrupted):
         ctx.exit(_INTERRUPTED)
-
-
-def require_model() -> None:
-    """Raises MachineError where what only predictions need was not installed with wgprof."""
-    missing = [name for name in ("numba", "scipy") if importlib.util.find_spec(name) is None]
-    if missing:
-        remedy = "Install them with it: pip install 'wgprof[model]'."
-        raise MachineError(f"predicting needs {' and '.join(missing)}, which wgprof was installed without", remedy)
 
 
 def machine_of(file: Path) -> Machine:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from wgprof.analysis import units
-from wgprof.cli.predict import counted_progress, machine_of, require_model
+from wgprof.cli.predict import counted_progress, machine_of
 from wgprof.errors import UsageError
-from wgprof.sweep.figures import rows_of
+from wgprof.model.installed import require_model
 from wgprof.sweep.file import SweepFile
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def show_command(file: Path, calibration: str | None, as_json: bool) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The HTML file; default: beside FILE.")
 def report_command(file: Path, calibration: str | None, output: Path | None) -> None:
     """Write the scaling curves of a sweep, and what `show` prints, as one HTML file that needs no network."""
-    require_model()
+    require_model("drawing a sweep")
     from wgprof.report.sweep_page import write_page
 
     out = output or file.with_suffix(".html")
@@ -63,23 +63,19 @@ def _results(file: Path, calibration: str | None) -> Results:
     """Analyse the recordings, fit, and predict if that is asked."""
     if calibration is not None:
         require_model()
-    from wgprof.report.sweep import Results
+    from wgprof.report.sweep import results_of
 
     with SweepFile(file) as opened:
         with counted_progress("analysing") as progress:
-            rows = rows_of(opened, progress)
-        if importlib.util.find_spec("scipy") is None:  # laws and predictions are an extra of the installation
-            return Results(opened.sweep, rows)
-        from wgprof.sweep.curves import curves_of, fits_of
+            results = results_of(opened, progress)
+        if calibration is None:
+            return results
         from wgprof.sweep.validation import calibrated, row_named, validate
 
-        fits = fits_of(list(curves_of(rows)))
-        validation = None
-        if calibration is not None:
-            base = row_named(rows, calibration)
-            if base is None and calibration.isdigit():
-                raise UsageError(f"there is no configuration {calibration}", f"There are 1 to {len(rows)}.")
-            machine = calibrated(opened, base) if base is not None else machine_of(Path(calibration))
-            with counted_progress("simulating") as progress:
-                validation = validate(machine, rows, base, progress=progress)
-    return Results(opened.sweep, rows, fits, validation)
+        rows = results.rows
+        base = row_named(rows, calibration)
+        if base is None and calibration.isdigit():
+            raise UsageError(f"there is no configuration {calibration}", f"There are 1 to {len(rows)}.")
+        machine = calibrated(opened, base) if base is not None else machine_of(Path(calibration))
+        with counted_progress("simulating") as progress:
+            return replace(results, validation=validate(machine, rows, base, progress=progress))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dash.development.base_component import Component
 
 from wgprof.analysis.names import clean
 from wgprof.analysis.selection import Selection
-from wgprof.dashboard import shell
+from wgprof.dashboard import scaling, shell
 from wgprof.dashboard.cache import Cache
 from wgprof.dashboard.compare import compare_page
 from wgprof.dashboard.library import Entry, Library
@@ -25,12 +25,15 @@ from wgprof.dashboard.pages import (
     note_of,
     nothing,
     recording_page,
+    remark,
     verdict_of,
     view_page,
     view_tables,
 )
 from wgprof.dashboard.recordings import Identity, Recordings, Whole
+from wgprof.dashboard.scaling import SCALING
 from wgprof.dashboard.state import State, parse
+from wgprof.dashboard.sweeps import Sweeps
 from wgprof.errors import WgprofError
 from wgprof.views.catalogue import MORE_VIEWS, VIEWS
 
@@ -38,6 +41,7 @@ from wgprof.views.catalogue import MORE_VIEWS, VIEWS
 _MOST_DRAWN = 64
 #: Version of what is not there.
 _NONE = -2
+_NO_RECORDING = "There is no recording here, so the other pages are empty: `wgprof record --duration 30` makes one."
 _BUG = "This is a bug; the terminal shows where. Please report it."
 
 
@@ -55,12 +59,20 @@ class Answer:
 class Dashboard:
     """Answers for one library; nothing here knows of browsers."""
 
-    def __init__(self, library: Library, recordings: Recordings) -> None:
+    def __init__(self, library: Library, recordings: Recordings, sweeps: Sweeps) -> None:
         self._library = library
         self._recordings = recordings
+        self._sweeps = sweeps
         self._pages = {page.name: page for page in all_pages()}
         self._drawn: Cache[tuple[Identity, str, Selection, str], list[Component]] = Cache(_MOST_DRAWN, lambda _: 1)
         self._views = {view.name: view for view in (*VIEWS, *MORE_VIEWS) if view.name != COMPARE}
+
+    @property
+    def _first(self) -> Page:
+        """The page that is shown if the address names none."""
+        library = self._library
+        only_sweeps = not library.live and not library.entries() and bool(library.entries("sweep"))
+        return self._pages[SCALING] if only_sweeps else next(iter(self._pages.values()))
 
     def version(self, search: str) -> int:
         """A number that grows when what the address shows has something new."""
@@ -70,14 +82,14 @@ class Dashboard:
     def answer(self, search: str, scheme: str) -> Answer:
         """Everything for one address."""
         state, entries = parse(search), self._library.entries()
-        first = next(iter(self._pages))
-        page = self._pages.get(state.page, self._pages[first])
-        state = replace(state, page=page.name if page.name != first else "")
+        page = self._pages.get(state.page, self._first)
         facts = _facts(state, search, page) | {"files": _choices(entries), "follows": self._library.live}
-        nav = shell.navigation(
-            [(p.name, p.title, self._address(state, p.name)) for p in self._pages.values()], page.name
-        )
+        nav = self._navigation(state, page)
         entry = self._library.find(state.file)
+        if page.name == SCALING and (sweeps := self._library.entries("sweep")):
+            facts |= {"file": entry.slug, "live": entry.live} if entry is not None else {}
+            # What is being recorded does not change a sweep.
+            return self._scaling(page, sweeps, state, scheme, nav, facts | {"follows": False})
         if entry is None:
             return Answer([], "", [*heading(page), _no_entry(state, entries)], nav, facts)
         facts |= {
@@ -98,10 +110,29 @@ class Dashboard:
             content = [failed(error)]
         return Answer(verdict, kind, [*heading(page), *note_of(whole), *content], nav, facts)
 
+    def _scaling(
+        self, page: Page, sweeps: list[Entry], state: State, scheme: str, nav: list[Component], facts: dict[str, Any]
+    ) -> Answer:
+        """The page about a sweep: nothing on it is of a recording that is open."""
+        chosen = self._library.find(state.sweep, "sweep")
+        head = [*heading(page), *([] if self._library.entries() else [remark(_NO_RECORDING)])]
+        head.append(scaling.chooser(sweeps, chosen))
+        if chosen is None:
+            return Answer([], "", [*head, nothing("There is no such sweep here.", "Choose one above.")], nav, facts)
+        facts |= {"sweep": chosen.slug, "title": f"{page.title} · {chosen.name} · wgprof"}
+        try:
+            identity, results = self._sweeps.results(chosen)
+        except WgprofError as error:
+            return Answer([], "", [*head, failed(error)], nav, facts)
+        facts |= {"identity": ["sweep", chosen.slug, *identity[1:]]}
+        key = identity, page.name, Selection(), scheme
+        content = self._drawn.get(key, lambda: scaling.sweep_page(results, scheme))
+        return Answer(*scaling.verdict_of(results), [*head, *content], nav, facts)
+
     def tables(self, search: str) -> list[Component]:
         """The tables behind the figures of an address, which come after them; none where there are no figures."""
-        state, first = parse(search), next(iter(self._pages))
-        page, entry = self._pages.get(state.page, self._pages[first]), self._library.find(state.file)
+        state = parse(search)
+        page, entry = self._pages.get(state.page, self._first), self._library.find(state.file)
         if entry is None or page.name not in self._views:
             return []
         try:
@@ -112,18 +143,17 @@ class Dashboard:
 
     def broken(self, search: str, error: Exception) -> Answer:
         """The page for an address whose page could not be drawn."""
-        state, first = parse(search), next(iter(self._pages.values()))
-        page = self._pages.get(state.page, first)
+        state = parse(search)
+        page = self._pages.get(state.page, self._first)
         why = WgprofError(f"This page could not be drawn: {type(error).__name__}", _BUG)
         facts = _facts(state, search, page) | {"files": _choices(self._library.entries())}
-        links = [(p.name, p.title, self._address(state, p.name)) for p in self._pages.values()]
-        return Answer([], "", [*heading(page), failed(why)], shell.navigation(links, page.name), facts)
+        return Answer([], "", [*heading(page), failed(why)], self._navigation(state, page), facts)
 
     def _content(
         self, page: Page, whole: Whole, entry: Entry, entries: list[Entry], state: State, scheme: str
     ) -> list[Component]:
         if page.name == FINDINGS:
-            return findings_page(whole, lambda name: self._address(state, name))
+            return findings_page(whole, lambda name: _address(state, name))
         if page.name == RECORDING:
             return recording_page(whole)
         if page.name == COMPARE:
@@ -136,9 +166,9 @@ class Dashboard:
 
         return drawn() if whole.live else self._drawn.get((whole.identity, page.name, selection, scheme), drawn)
 
-    def _address(self, state: State, name: str) -> str:
-        first = next(iter(self._pages))
-        return "/" + state.at("" if name == first else name)
+    def _navigation(self, state: State, page: Page) -> list[Component]:
+        links = [(p.name, p.title, _address(state, p.name)) for p in self._pages.values()]
+        return shell.navigation(links, page.name)
 
 
 def _facts(state: State, search: str, page: Page) -> dict[str, Any]:
@@ -147,6 +177,7 @@ def _facts(state: State, search: str, page: Page) -> dict[str, Any]:
         "search": search,
         "page": page.name,
         "file": state.file,
+        "sweep": "",
         "live": False,
         "follows": False,
         "whole": page.whole,
@@ -177,6 +208,11 @@ def _facts_of(whole: Whole, entry: Entry, state: State) -> dict[str, Any]:
         "created": created,
         "identity": [entry.slug, *whole.identity[1:]],
     }
+
+
+def _address(state: State, name: str) -> str:
+    """Of another page, with all else as it is."""
+    return "/" + state.at(name)
 
 
 def _selection(page: Page, state: State) -> Selection:

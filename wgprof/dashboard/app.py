@@ -14,6 +14,7 @@ from wgprof.dashboard.answers import Dashboard
 from wgprof.dashboard.guard import Guard, protect
 from wgprof.dashboard.library import Library
 from wgprof.dashboard.recordings import Recordings
+from wgprof.dashboard.sweeps import Sweeps
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
 
@@ -27,7 +28,7 @@ _POLICY = (
 )
 
 
-def make_app(library: Library, recordings: Recordings, guard: Guard, *, live: bool) -> flask.Flask:
+def make_app(library: Library, recordings: Recordings, sweeps: Sweeps, guard: Guard, *, live: bool) -> flask.Flask:
     """The application as WSGI, guarded; Dash adds its callbacks to it."""
     server = flask.Flask("wgprof.dashboard")
     app = dash.Dash(
@@ -44,7 +45,7 @@ def make_app(library: Library, recordings: Recordings, guard: Guard, *, live: bo
         suppress_callback_exceptions=True,
     )
     app.layout = shell.layout(live=live)
-    dashboard = Dashboard(library, recordings)
+    dashboard = Dashboard(library, recordings, sweeps)
     _in_the_browser(app)
 
     def draw(where: dict[str, str] | None, asked: int, facts: dict[str, Any] | None) -> dict[str, Any]:
@@ -119,6 +120,7 @@ def _in_the_browser(app: dash.Dash) -> None:
         Output("url", "search"),
         *[Input(*name) for name in changed],
         Input({"kind": "against", "name": ALL}, "value"),
+        Input({"kind": "sweep", "name": ALL}, "value"),
         Input("reset", "n_clicks"),
         State("facts", "data"),
         prevent_initial_call=True,

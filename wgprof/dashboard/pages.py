@@ -10,6 +10,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from wgprof.analysis import units
+from wgprof.analysis.names import clean
 from wgprof.analysis.selection import Selection
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.dashboard.figures import shown
@@ -27,6 +28,8 @@ from wgprof.views.catalogue import MORE_VIEWS, VIEWS
 from wgprof.views.picture import View
 
 FINDINGS, COMPARE, RECORDING = "findings", compare.VIEW.name, "recording"
+#: A path may have any characters, and four thousand of them.
+_LONGEST_ERROR = 600
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,10 @@ def nothing(what: str, why: str) -> Component:
 def failed(error: WgprofError) -> Component:
     """An error as the command line prints it."""
     return html.Section(
-        [html.P(f"{error.sentence}.".replace("..", "."), className="what"), html.P(_with_code(error.remedy))],
+        [
+            html.P(clean(f"{error.sentence}.".replace("..", "."), _LONGEST_ERROR), className="what"),
+            html.P(_with_code(clean(error.remedy, _LONGEST_ERROR))),
+        ],
         className="card defect",
         role="alert",
     )
@@ -187,4 +193,9 @@ def _with_code(text: str) -> list[Component | str]:
 
 def note_of(whole: Whole) -> list[Component]:
     """What was left out, if anything was."""
-    return [html.P(_with_code(whole.note), className="lead")] if whole.note else []
+    return [remark(whole.note)] if whole.note else []
+
+
+def remark(text: str) -> Component:
+    """A line under the heading."""
+    return html.P(_with_code(text), className="lead")

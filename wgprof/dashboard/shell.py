@@ -63,6 +63,7 @@ def _header(*, live: bool) -> Component:
                     searchable=True,
                     allowDeselect=False,
                     className="file",
+                    placeholder="No recording",
                     nothingFoundMessage="No such recording",
                     size="sm",
                     **{"aria-label": "Recording"},

@@ -1,6 +1,6 @@
 """What the dashboard shows, as the query of its address: a link reproduces a view.
 
-    ?file=NAME&page=cores&from=1.5&to=4&dir=tx&peers=3,5&against=OTHER&theme=dark
+    ?file=NAME&page=cores&from=1.5&to=4&dir=tx&peers=3,5&against=OTHER&sweep=NAME&theme=dark
 
 Whoever follows a link may have typed it: what makes no sense is left out, never an error.
 """
@@ -33,6 +33,7 @@ class State:
     peers: tuple[int, ...] = ()
     against: str = ""
     theme: str = ""
+    sweep: str = ""
 
     @property
     def selection(self) -> Selection:
@@ -48,7 +49,7 @@ class State:
         parts |= {"to": f"{self.end_s:g}"} if self.end_s is not None else {}
         parts |= {"dir": self.direction} if self.direction else {}
         parts |= {"peers": ",".join(map(str, self.peers))} if self.peers else {}
-        for key, value in (("against", self.against), ("theme", self.theme)):
+        for key, value in (("against", self.against), ("sweep", self.sweep), ("theme", self.theme)):
             parts |= {key: value} if value else {}
         return f"?{urlencode(parts, safe=',')}" if parts else ""
 
@@ -73,6 +74,7 @@ def parse(query: str) -> State:
         peers=_peers(parse_qs(query.lstrip("?")[:8192]).get("peers", [""])[-1]),
         against=found.get("against", ""),
         theme=found["theme"] if found.get("theme") in ("light", "dark") else "",
+        sweep=found.get("sweep", ""),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from wgprof.report.sheets import Sheet
 from wgprof.report.terminal import print_sheets, wide
 from wgprof.sweep.configuration import AXES
 from wgprof.sweep.document import DONE, FAILED, WAITING, Sweep
-from wgprof.sweep.figures import SERVERS, Row
+from wgprof.sweep.figures import SERVERS, Row, rows_of
+from wgprof.sweep.file import SweepFile
 
 if TYPE_CHECKING:  # both need what wgprof may be installed without
     from wgprof.sweep.curves import Curve, Fitted
@@ -26,9 +27,15 @@ if TYPE_CHECKING:  # both need what wgprof may be installed without
 
 VERSION = 1
 _NOTHING = "–"
+#: A law whose highest point is beyond any machine has none.
+_NO_PEAK = 1e5
 _LAWS = {"amdahl": "Amdahl", "usl": "USL"}
 LAB = "Recorded in the lab: absolute speed is the emulator's; counts, orders and ratios are real."
 INTERVALS = "± is the 95 % interval over repeats (Student's t); servers: of a peer's the busiest peer's."
+ORDER = (
+    "Every repeat has all configurations in a random order of its own, so that a drift of the machine does not favour"
+    " any."
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,16 @@ class Results:
     rows: Sequence[Row]
     fits: Sequence[Fitted] = ()
     validation: Validation | None = None
+
+
+def results_of(opened: SweepFile, progress: Callable[[int, int], None] | None = None) -> Results:
+    """Analyse the recordings and fit the laws, where SciPy is installed.  Raises RecordingError if one is damaged."""
+    rows = rows_of(opened, progress)
+    if importlib.util.find_spec("scipy") is None:  # laws and predictions are an extra of the installation
+        return Results(opened.sweep, rows)
+    from wgprof.sweep.curves import curves_of, fits_of
+
+    return Results(opened.sweep, rows, fits_of(list(curves_of(rows))))
 
 
 def print_results(results: Results, console: Console | None = None) -> None:
@@ -168,8 +185,22 @@ def fits_sheet(results: Results) -> Sheet:
         values = ", ".join(
             f"{p.name} {units.digits(p.value)} ({units.digits(p.low)}..{units.digits(p.high)})" for p in law.parameters
         )
-        peak = _NOTHING if math.isinf(law.peak) else units.digits(law.peak, 2)
+        peak = _NOTHING if law.peak > _NO_PEAK else units.digits(law.peak, 2)
         sheet.add([curve_label(fitted.curve, results.sweep), _LAWS[law.law], values, peak, units.share(law.residual)])
+    return sheet
+
+
+def runs_sheet(results: Results) -> Sheet:
+    """Every recording, in the order in which they were made."""
+    columns = ("#", "configuration", "repeat", "goodput Mbit/s", "CE", "failed checks", "took")
+    sheet = Sheet("Recordings, in their order", columns, left=2)
+    found = {run.number: (row, run) for row in results.rows for run in row.runs}
+    for run in results.sweep.runs:
+        if run.number in found:
+            row, figures = found[run.number]
+            took = f"{run.seconds:.0f} s" if run.seconds else _NOTHING
+            sheet.add([str(run.number), row.label, str(run.repeat), f"{figures.goodput_mbit_s:,.1f}",
+                       f"{figures.busy_ce:.2f}", str(len(figures.failed)), took])  # fmt: skip
     return sheet
 
 

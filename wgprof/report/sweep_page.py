@@ -18,7 +18,6 @@ from wgprof.recording.writer import replacing, this_version
 from wgprof.report import sweep as words
 from wgprof.report.page import plotly_source
 from wgprof.report.sections import inflatable
-from wgprof.report.sheets import Sheet
 from wgprof.resources import resource_dir
 from wgprof.sweep.configuration import AXES
 from wgprof.sweep.figures import Row
@@ -59,7 +58,7 @@ def render(results: words.Results, title: str) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    drawn = list(figures(results))
+    drawn, left_out = shown_figures(results)
     validation = results.validation
     return environment.get_template("sweep.html.j2").render(
         title=clean(title, 80),
@@ -68,19 +67,29 @@ def render(results: words.Results, title: str) -> str:
         warnings=words.warnings(results),
         headline=words.headline(results),
         notes=[words.LAB, words.INTERVALS],
-        drawn=drawn[:MOST_FIGURES],
-        more=len(drawn) - MOST_FIGURES,
-        data={d.name: inflatable(d.figure.to_json(validate=False)) for d in drawn[:MOST_FIGURES]},
+        drawn=drawn,
+        left_out=left_out,
+        data={d.name: inflatable(d.figure.to_json(validate=False)) for d in drawn},
         configurations=[words.configurations_sheet(results), words.servers_sheet(results)],
         trouble=words.trouble_sheets(results),
         fits=words.fits_sheet(results),
         validation_lines=[] if validation is None else words.validation_lines(validation),
         validation=[] if validation is None else words.validation_sheets(validation),
-        runs=_runs_sheet(results),
+        order=words.ORDER,
+        runs=words.runs_sheet(results),
         style=Markup((folder / "style.css").read_text()),  # noqa: S704  # our own files
         script=Markup((folder / "report.js").read_text()),  # noqa: S704
         plotly=plotly_source(),
     )
+
+
+def shown_figures(results: words.Results) -> tuple[list[Drawn], str]:
+    """As many figures as anybody looks at, and what is to be said of those that are not there."""
+    drawn = list(figures(results))
+    if not drawn:
+        return [], "There is no curve: it takes two numbers of tunnels or of CPUs with all else equal."
+    more = len(drawn) - MOST_FIGURES
+    return drawn[:MOST_FIGURES], f"{more} more figures are left out." if more > 0 else ""
 
 
 def figures(results: words.Results) -> Iterator[Drawn]:
@@ -157,17 +166,3 @@ def _cap_mbit_s(rows: Sequence[Row]) -> float | None:
         if row.goodput_mbit_s is not None and row.busy_share is not None and row.busy_share.value > 0
     ]
     return max(found, default=None)
-
-
-def _runs_sheet(results: words.Results) -> Sheet:
-    """Every recording, in the order in which they were made."""
-    columns = ("#", "configuration", "repeat", "goodput Mbit/s", "CE", "failed checks", "took")
-    sheet = Sheet("Recordings, in their order", columns, left=2)
-    found = {run.number: (row, run) for row in results.rows for run in row.runs}
-    for run in results.sweep.runs:
-        if run.number in found:
-            row, figures_ = found[run.number]
-            took = f"{run.seconds:.0f} s" if run.seconds else "–"
-            sheet.add([str(run.number), row.label, str(run.repeat), f"{figures_.goodput_mbit_s:,.1f}",
-                       f"{figures_.busy_ce:.2f}", str(len(figures_.failed)), took])  # fmt: skip
-    return sheet

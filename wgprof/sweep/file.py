@@ -61,8 +61,12 @@ class SweepFile:
         with tempfile.TemporaryDirectory(prefix="wgprof-sweep-") as folder:
             copy = Path(folder) / f"{self.path.stem}-{run.number:04d}.wgprof"
             self.extract(run, copy)
-            with open_recording(copy) as recording:
-                yield recording
+            try:
+                with open_recording(copy) as recording:
+                    yield recording
+            except RecordingError as error:  # nobody has seen the copy
+                sentence = error.sentence.replace(str(copy), f"{self.path}: its recording {run.number}")
+                raise RecordingError(sentence, error.remedy) from error
 
     def __enter__(self) -> SweepFile:
         return self

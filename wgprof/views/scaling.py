@@ -21,11 +21,16 @@ if TYPE_CHECKING:  # they import SciPy, which only a prediction needs: a report 
 
 Axis = Literal["cores", "tunnels"]
 EMPTY = (
-    "Nothing is measured or predicted yet.<br>"
-    "`wgprof predict FILE --cores 1,2,4,8` predicts from a recording or a COSTS.toml."
+    "A sweep fills this page.<br>"
+    "`wgprof sweep --tunnels 1,2,4 -o NAME.sweep` measures in the lab, then `wgprof dashboard NAME.sweep` draws it."
 )
 _HEIGHT_PX = 420
 _CURVE = 60
+_MOST_TICKS = 16
+#: Room beside the figure for what the cap is called.
+_CAP_PX = 104
+#: From one architecture's points to the next's, of the axis.
+_APART = 0.008
 
 
 @dataclass(frozen=True)
@@ -64,25 +69,51 @@ def scaling(
         return theme.nothing(_HEIGHT_PX // 2, f"There is no point with {fixed} {other}.")
     figure = theme.base(
         _HEIGHT_PX,
-        xaxis={"title": {"text": f"{axis}, with {fixed} {other if fixed != 1 else other[:-1]}"}, "rangemode": "tozero"},
+        xaxis={
+            "title": {"text": f"{axis}, with {fixed} {other if fixed != 1 else other[:-1]}"},
+            "rangemode": "tozero",
+            "tick0": 0,
+            "dtick": _step(max(_x(p, axis) for p in shown)),
+            "tickformat": "d",
+        },
         yaxis={"title": {"text": "goodput, Gbit/s"}, "rangemode": "tozero"},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        margin={"l": 60, "r": 20, "t": 70, "b": 50},
+        margin={"l": 60, "r": _CAP_PX if cap_gbit_s else 20, "b": 50},
     )
-    for number, architecture in enumerate(dict.fromkeys(p.architecture for p in shown)):
+    architectures = dict.fromkeys(p.architecture for p in shown)
+    apart = _APART * max(_x(p, axis) for p in shown)
+    for number, architecture in enumerate(architectures):
         colour = theme.SERIES[number % len(theme.SERIES)]
         predicted = [p for p in shown if not isinstance(p, Measured) and p.architecture == architecture]
         seen = [p for p in shown if isinstance(p, Measured) and p.architecture == architecture]
         _predicted(figure, sorted(predicted, key=lambda p: _x(p, axis)), axis, colour)
-        _measured(figure, sorted(seen, key=lambda p: _x(p, axis)), axis, colour)
+        aside = (number - (len(architectures) - 1) / 2) * apart
+        _measured(figure, sorted(seen, key=lambda p: _x(p, axis)), axis, colour, aside)
         _fitted(figure, seen if len(seen) > 2 else predicted, axis, colour)
+    figure.update_layout(margin_t=16 + theme.legend_px(t.name for t in figure.data if t.showlegend is not False))
     if cap_gbit_s:
-        figure.add_hline(
+        figure.add_hline(y=cap_gbit_s, line={"color": theme.ALERT, "dash": "dash", "width": 1.5})
+        figure.add_annotation(  # beside the figure, where no point is
+            text=f"cap<br>{cap_gbit_s:.3g} Gbit/s",
+            x=1,
+            xref="paper",
+            xanchor="left",
+            xshift=4,
             y=cap_gbit_s,
-            line={"color": theme.ALERT, "dash": "dash", "width": 1.5},
-            annotation_text=f"cap {cap_gbit_s:.3g} Gbit/s",
+            align="left",
+            showarrow=False,
         )
     return figure
+
+
+def _step(highest: int) -> int:
+    """From one tick to the next: a whole number, 1, 2 or 5 with zeros, of which a page's width has room for all."""
+    power = 1
+    while True:
+        for digit in (1, 2, 5):
+            if highest <= _MOST_TICKS * digit * power:
+                return digit * power
+        power *= 10
 
 
 def _x(point: Point | Measured, axis: Axis) -> int:
@@ -126,15 +157,16 @@ def _predicted(figure: go.Figure, points: Sequence[Point], axis: Axis, colour: s
     )
 
 
-def _measured(figure: go.Figure, points: Sequence[Measured], axis: Axis, colour: str) -> None:
-    """Points with their intervals, drawn over the prediction."""
+def _measured(figure: go.Figure, points: Sequence[Measured], axis: Axis, colour: str, aside: float) -> None:
+    """Points with their intervals, drawn over the prediction; `aside` of others with the same number."""
     if not points:
         return
     label = points[0].architecture.label
     figure.add_trace(
         go.Scatter(
-            x=[_x(p, axis) for p in points],
+            x=[_x(p, axis) + aside for p in points],
             y=[p.gbit_s for p in points],
+            customdata=[[_x(p, axis), f"{p.low_gbit_s:.3g}..{p.high_gbit_s:.3g}"] for p in points],
             mode="markers",
             name=f"{label}, measured",
             legendgroup=label,
@@ -146,7 +178,7 @@ def _measured(figure: go.Figure, points: Sequence[Measured], axis: Axis, colour:
                 "arrayminus": [p.gbit_s - p.low_gbit_s for p in points],
                 "color": colour,
             },
-            hovertemplate="%{x}: %{y:.3g} Gbit/s measured",
+            hovertemplate="%{customdata[0]}: %{y:.3g} Gbit/s measured (%{customdata[1]})",
         )
     )
 
@@ -158,8 +190,8 @@ def _fitted(figure: go.Figure, points: Sequence[Point | Measured], axis: Axis, c
     x = [float(_x(p, axis)) for p in points]
     try:
         found = fit("usl", x, [p.gbit_s for p in points])
-    except UsageError:
-        return  # too few points
+    except (UsageError, RuntimeError):
+        return  # too few points, or none of the law's curves goes through them
     curve = np.linspace(min(x), max(x), _CURVE)
     label = points[0].architecture.label
     figure.add_trace(
@@ -183,7 +215,7 @@ def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[P
 VIEW = View(
     "scaling",
     "Scaling",
-    "How throughput grows with cores and tunnels: measured, fitted, and predicted for each architecture.",
+    "How throughput grows with cores and tunnels, as a sweep measured it: each architecture, and the law that fits.",
     (),
     _draw,
     lambda recording, analysis: EMPTY.replace("<br>", " "),

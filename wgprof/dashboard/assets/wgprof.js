@@ -56,7 +56,7 @@ window.dash_clientside = window.dash_clientside || {};
     },
 
     // A changed control changes the address; one that says what was drawn anyway does not.
-    address: function (file, range, direction, peers, theme, against, reset, facts) {
+    address: function (file, range, direction, peers, theme, against, sweep, reset, facts) {
       const triggered = window.dash_clientside.callback_context.triggered.map(function (t) { return t.prop_id; });
       const changed = function (name) { return triggered.some(function (id) { return id.includes(name); }); };
       if (!facts) return nothing();
@@ -78,6 +78,7 @@ window.dash_clientside = window.dash_clientside || {};
       if (changed("peers.") && known(peers) !== known(facts.peers)) put(asked, "peers", known(peers));
       if (changed("theme.") && theme !== facts.theme) put(asked, "theme", theme);
       if (changed("against") && (against || [])[0]) asked.set("against", against[0]);
+      if (changed("sweep") && (sweep || [])[0] && sweep[0] !== facts.sweep) asked.set("sweep", sweep[0]);
       const next = written(asked);
       return next === now ? nothing() : next;
     },
