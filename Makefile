@@ -78,6 +78,8 @@ bench: setup
 	@$(BIN)/python -m bench.drain
 	@$(BIN)/python -m bench.overhead
 	@$(BIN)/python -m bench.analysis
+	@$(BIN)/python -m bench.readers
+	@$(BIN)/python -m bench.views
 	@$(BIN)/python -m bench.dashboard
 
 example: setup
