@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -184,6 +185,19 @@ def test_a_journey_cut_by_a_change_of_the_sampling_is_not_lost() -> None:
     assert lost(changing, 32) == 1  # both samplings would have taken it
     assert lost(sampled(*[8] * 10), 8) == 1
     assert lost(sampled(8, 8, 8, 8, 8, 8, 8, 8, 8, 16), 8) == 1  # that was long after
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(0.3, 0), (3.0, 1)])
+def test_a_packet_that_waited_while_the_sampling_became_finer_has_no_beginning(seconds: float, lost: int) -> None:
+    """Its last step alone was sampled: it entered when a coarser N held, if that was not long ago."""
+    intervals = [
+        {"t_ns": 10 * S + at * S // 10, "dt_ns": S // 10, "sample_every": 8 if at < 40 else 2} for at in range(100)
+    ]
+    after = Packet(0, 1, 7, 6, ((13 * S, 13 * S + 1), (13 * S + 2, 13 * S + 3), (0, 14 * S + int(seconds * S))),
+                   (False, False, True))  # fmt: skip
+    joined = join_journeys(rows("journeys", after.events()))
+    (tx, _) = journey_counts(joined, Sampling(rows("intervals", intervals), ""), WINDOW)
+    assert (tx.lost, tx.cut) == (lost, 1 - lost)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 5)), min_size=1, max_size=50), st.floats(0, 1))

@@ -223,11 +223,14 @@ class Sampling:
         return ns.astype(np.float64)
 
     def changed_for(self, nonce: npt.NDArray[np.uint64], first_ns: IntArray, last_ns: IntArray) -> BoolArray:
-        """Packets of which an N in force around their time would not have taken a sample."""
+        """Packets of which an N in force within a second of their time would not have taken a sample.
+
+        Of a packet whose first steps were not sampled that time is the end of its wait, so what was before counts.
+        """
         changed = np.zeros(nonce.size, dtype=bool)
         if not self._starts.size:
             return changed
-        begin = np.maximum(self._interval(first_ns) - 1, 0)
+        begin = np.maximum(self._interval(np.maximum(first_ns, _EDGE_NS) - _EDGE_NS) - 1, 0)
         end = self._interval(np.minimum(last_ns, np.iinfo(np.int64).max - _EDGE_NS) + _EDGE_NS) + 1
         for every in np.unique(self._every):
             until = np.append(0, np.cumsum(self._every == every))
