@@ -43,6 +43,11 @@ def test_what_it_cannot_open_is_one_sentence(tmp_path: Path) -> None:
     assert isinstance(nothing, RecordingError) and "wgprof record" in nothing.remedy
 
 
+def test_an_empty_host_is_refused() -> None:
+    empty = error_of(IDLE, "--host", "")
+    assert isinstance(empty, UsageError) and "--host is empty" in empty.sentence
+
+
 def test_without_its_packages_it_says_which_and_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     missing = error_of(IDLE)

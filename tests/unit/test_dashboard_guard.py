@@ -43,6 +43,8 @@ def test_a_page_of_another_site_is_refused() -> None:
     headers = {"Host": "127.0.0.1:8050", "Origin": "https://evil.example"}
     assert browser.post("/_dash-update-component", headers=headers, json={}).status_code == 403
     assert browser.get("/", headers=headers | {"Origin": "null"}).status_code == 403
+    for nonsense in ("http://[", "http://[::1", "http://", "", "//"):
+        assert browser.get("/", headers=headers | {"Origin": nonsense}).status_code == 403, nonsense
     assert browser.get("/", headers=headers | {"Origin": "http://127.0.0.1:8050"}).status_code == 200
 
 

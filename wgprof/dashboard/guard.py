@@ -16,6 +16,8 @@ from urllib.parse import urlencode, urlsplit
 
 import flask
 
+from wgprof.errors import UsageError
+
 COOKIE, PARAMETER = "wgprof_token", "token"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS = {
@@ -38,7 +40,12 @@ class Guard:
 
     @classmethod
     def of(cls, host: str) -> Guard:
-        """The guard of a server bound to `host`: with a new token unless that is this machine alone."""
+        """The guard of a server bound to `host`: with a new token unless that is this machine alone.
+
+        Raises UsageError if `host` is empty, which would be every address and, as a name, a missing one.
+        """
+        if not host:
+            raise UsageError("--host is empty", "Name an address of this machine; 0.0.0.0 is all of them.")
         if is_local(host):
             return cls(host, names=_LOCAL | {host.lower()})
         names = {*_LOCAL, host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
@@ -47,9 +54,9 @@ class Guard:
     def refusal(self, request: flask.Request) -> str:
         """Why the request is refused; empty if it is not."""
         origin = request.headers.get("Origin")
-        if not self._known(_name(request.headers.get("Host", ""))):
+        if not self._known(_name(f"//{request.headers.get('Host', '')}")):
             return "Refused: this address is not one wgprof listens at. Open the address it printed."
-        if origin is not None and not self._known(urlsplit(origin).hostname or ""):
+        if origin is not None and not self._known(_name(origin)):
             return "Refused: the request came from a page of another site."
         if self.token and not self._has_token(request):
             return "Refused: the token is missing or wrong. Open the whole address that wgprof printed."
@@ -101,10 +108,10 @@ def is_local(host: str) -> bool:
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
-def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
+def _name(address: str) -> str:
+    """The name of the host in an address, without its port; empty if there is none."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(address).hostname or ""
     except ValueError:
         return ""
 
