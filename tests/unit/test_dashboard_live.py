@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from tests.support.dashboard import Growing
 from tests.support.frames import synthetic_frames, synthetic_recording
+from wgprof.agent.frames import Kind, encode, kind_of, read_raw
 from wgprof.analysis.summary import Analysis, analyse
 from wgprof.analysis.tables import ints, total
 from wgprof.dashboard.live import Follower
@@ -75,6 +78,61 @@ def test_what_is_kept_does_not_grow(part: Growing) -> None:
         kept.append(follower.kept_bytes)
     most = (WINDOW_NS + 2 * STRETCH_NS) / 11e9
     assert max(kept) < 1.1 * most * hoarder.kept_bytes
+
+
+def test_the_first_look_takes_no_more_memory_for_a_longer_recording(tmp_path: Path) -> None:
+    """As much as is kept, and not the file: it is read frame by frame."""
+    peaks = []
+    for seconds in (8.0, 32.0):
+        part = Growing(tmp_path / f"{seconds}.part", synthetic_frames(seconds=seconds, rate=600.0, sample_every=1))
+        part.grow(1000)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            follow(part).poll()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0], peaks
+
+
+def bomb(part: Growing, kind: Kind, frames: int, size: int = 16 << 20) -> None:
+    """Append frames that are small in the file, and large."""
+    frame = encode(kind, 5, bytes(size), compress=True)
+    with part.path.open("ab") as file:
+        file.writelines([frame] * frames)
+
+
+@pytest.mark.parametrize("kind", [Kind.EVENTS, Kind.LOG, Kind.PERF])
+def test_what_inflates_without_end_is_damage(part: Growing, kind: Kind) -> None:
+    follower = follow(part)
+    part.grow(3)
+    follower.poll()
+    bomb(part, kind, 30)
+    assert part.path.stat().st_size < 4 << 20
+    for _ in range(2):
+        with pytest.raises(RecordingError, match="damaged: more than 67108864 bytes"):
+            follower.poll()
+    assert follower.kept_bytes <= 64 << 20
+
+
+def test_what_inflates_before_the_first_tick_is_damage(part: Growing) -> None:
+    bomb(part, Kind.LOG, 30)
+    follower = follow(part)
+    with pytest.raises(RecordingError, match="before the first tick"):
+        follower.poll()
+    assert follower.kept_bytes <= 32 << 20
+
+
+def test_a_tick_that_nobody_announced_is_damage(part: Growing, tmp_path: Path) -> None:
+    part.grow(40)
+    headless = tmp_path / "b.part"
+    with part.path.open("rb") as whole, headless.open("wb") as file:
+        while (frame := read_raw(whole)) is not None:
+            if kind_of(frame) != Kind.HELLO:
+                file.write(frame)
+    with pytest.raises(RecordingError, match="before the agent's HELLO"):
+        Follower(headless, lambda recording, _: recording).poll()
 
 
 def test_nothing_new_makes_nothing_new(part: Growing) -> None:
