@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from tests.support.frames import synthetic_frames, synthetic_recording
 from wgprof.agent.frames import Kind, encode, kind_of, read_raw
 from wgprof.analysis.summary import Analysis, analyse
 from wgprof.analysis.tables import ints, total
+from wgprof.dashboard.library import Entry
 from wgprof.dashboard.live import Follower
+from wgprof.dashboard.recordings import Recordings
 from wgprof.errors import RecordingError
 from wgprof.recording.reader import Recording
 
@@ -145,6 +149,89 @@ def test_nothing_new_makes_nothing_new(part: Growing) -> None:
     part.complete()
     part.grow(1)
     assert follower.poll() == part.ticks
+
+
+def test_closing_waits_for_whoever_reads(part: Growing) -> None:
+    follower, reading, go = follow(part), threading.Event(), threading.Event()
+    part.grow(10)
+    follower.poll()
+    part.grow(10)
+    stream, errors, seen = follower._stream, list[Exception](), list[int]()
+    assert stream is not None
+
+    class Slow:
+        """The stream, whose reader another thread overtakes."""
+
+        def tell(self) -> int:
+            reading.set()
+            assert go.wait(30)
+            return stream.tell()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(stream, name)
+
+    def poll() -> None:
+        try:
+            seen.append(follower.poll())
+        except Exception as error:
+            errors.append(error)
+
+    follower._stream = Slow()  # type: ignore[assignment]
+    reader = threading.Thread(target=poll)
+    closer = threading.Thread(target=follower.close)
+    reader.start()
+    assert reading.wait(30)
+    closer.start()
+    closer.join(0.2)  # enough for one that does not wait
+    go.set()
+    reader.join(30)
+    closer.join(30)
+    assert (errors, seen) == ([], [20])
+    with pytest.raises(RecordingError, match="no longer"):
+        follower.poll()
+    with pytest.raises(RecordingError, match="no longer"):
+        follower.latest()
+
+
+def test_several_recordings_are_followed_at_once(tmp_path: Path) -> None:
+    frames = synthetic_frames(seconds=3.0)
+    parts = [Growing(tmp_path / f"{name}.wgprof.part", frames) for name in "abcdef"]
+    for one in parts:
+        one.grow(12)
+    recordings = Recordings()
+    entries = [Entry(one.path.name, one.path.name, one.path, live=True) for one in parts]
+    first, second = entries[:2]
+    before = [recordings.whole(entry) for entry in (first, second)]
+    assert [recordings.whole(entry) for entry in (first, second)] == before, "neither was read again"
+    for entry in entries:
+        assert recordings.version(entry) == 12
+    assert len(recordings._followers) == 3
+    assert recordings.version(first) == 12, "from its beginning again"
+
+
+def test_many_tabs_on_many_recordings(tmp_path: Path) -> None:
+    """Followers come and go while others read: whoever is told so looks again, and nothing else goes wrong."""
+    frames = synthetic_frames(seconds=3.0)
+    parts = [Growing(tmp_path / f"{name}.wgprof.part", frames) for name in "abcdef"]
+    for one in parts:
+        one.grow(8)
+    recordings, errors = Recordings(), list[Exception]()
+
+    def look(one: Growing) -> None:
+        try:
+            entry = Entry("x", "x", one.path, live=True)
+            for _ in range(20):
+                with contextlib.suppress(RecordingError):
+                    assert recordings.version(entry) == one.ticks
+        except Exception as error:
+            errors.append(error)
+
+    tabs = [threading.Thread(target=look, args=(one,)) for one in parts]
+    for tab in tabs:
+        tab.start()
+    for tab in tabs:
+        tab.join(60)
+    assert errors == []
 
 
 def test_before_the_probes_are_attached_it_says_so(part: Growing) -> None:

@@ -74,6 +74,7 @@ class Follower(Generic[Made]):
         self._window_ns = window_ns
         self._reading, self._making = threading.Lock(), threading.Lock()
         self._stream: BinaryIO | None = None
+        self._closed = False
         self._version = 0
         self._began_ns = 0
         self._first: list[Frame] = []  # what came before the first tick: REQUEST, HELLO, LOGs
@@ -91,8 +92,13 @@ class Follower(Generic[Made]):
         return self._first_bytes + self._bytes + sum(stretch.bytes for stretch in self._stretches)
 
     def poll(self) -> int:
-        """Take in what has come; a number that grows with every tick.  Raises RecordingError if it cannot be read."""
+        """Take in what has come; a number that grows with every tick.
+
+        Raises RecordingError if it cannot be read, or is followed no longer.
+        """
         with self._reading:
+            if self._closed:
+                raise RecordingError(f"{self.path.name} is followed no longer", "Look at it again.")
             for frame in self._new_frames():
                 self._take(frame)
             if self._damage:
@@ -112,9 +118,11 @@ class Follower(Generic[Made]):
             return made
 
     def close(self) -> None:
-        """Close the file."""
-        if self._stream is not None:
-            self._stream.close()
+        """Follow no longer; waits for whoever is just reading."""
+        with self._reading:
+            self._closed = True
+            if self._stream is not None:
+                self._stream.close()
 
     def _new_frames(self) -> Iterator[Frame]:
         """The whole frames after those already read, one at a time, until there is damage."""
