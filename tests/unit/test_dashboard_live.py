@@ -209,6 +209,17 @@ def test_several_recordings_are_followed_at_once(tmp_path: Path) -> None:
     assert recordings.version(first) == 12, "from its beginning again"
 
 
+def test_the_next_recording_of_a_name_is_followed_too(tmp_path: Path) -> None:
+    recordings, frames = Recordings(), synthetic_frames(seconds=3.0)
+    for ticks in (12, 7):
+        part = Growing(tmp_path / "a.wgprof.part", frames)
+        part.grow(ticks)
+        entry = Entry("a", "a", part.path, live=True)
+        assert recordings.version(entry) == ticks
+        part.path.unlink()
+        assert recordings.version(entry) == ticks, "what was finished just now"
+
+
 def test_many_tabs_on_many_recordings(tmp_path: Path) -> None:
     """Followers come and go while others read: whoever is told so looks again, and nothing else goes wrong."""
     frames = synthetic_frames(seconds=3.0)

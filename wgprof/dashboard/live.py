@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -74,6 +75,7 @@ class Follower(Generic[Made]):
         self._window_ns = window_ns
         self._reading, self._making = threading.Lock(), threading.Lock()
         self._stream: BinaryIO | None = None
+        self._opened: os.stat_result | None = None
         self._closed = False
         self._version = 0
         self._began_ns = 0
@@ -90,6 +92,14 @@ class Follower(Generic[Made]):
     def kept_bytes(self) -> int:
         """How much is held of the recording."""
         return self._first_bytes + self._bytes + sum(stretch.bytes for stretch in self._stretches)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another file is now where the one that is followed was."""
+        try:
+            return self._opened is not None and not os.path.samestat(self._opened, self.path.stat())
+        except OSError:
+            return False  # finished, and nothing new
 
     def poll(self) -> int:
         """Take in what has come; a number that grows with every tick.
@@ -130,6 +140,7 @@ class Follower(Generic[Made]):
             try:
                 if self._stream is None:
                     self._stream = self.path.open("rb")
+                    self._opened = os.fstat(self._stream.fileno())
                 if not self._whole_frame_follows(self._stream):
                     return
                 raw = read_raw(self._stream)

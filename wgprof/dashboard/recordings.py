@@ -111,16 +111,18 @@ class Recordings:
 
     def _follower(self, path: Path) -> Follower[Whole]:
         """The follower of a recording, new if it is not one of those that were looked at last."""
-        gone = None
+        gone = []
         with self._lock:
+            if path in self._followers and self._followers[path].outdated:
+                gone.append(self._followers.pop(path))
             if path not in self._followers:
                 self._followers[path] = Follower(path, lambda *seen: _last_seconds(path, *seen))
             self._followers.move_to_end(path)
             if len(self._followers) > _MOST_FOLLOWERS:
-                _, gone = self._followers.popitem(last=False)
+                gone.append(self._followers.popitem(last=False)[1])
             follower = self._followers[path]
-        if gone is not None:  # it may be reading: nobody else waits for that
-            gone.close()
+        for other in gone:  # it may be reading: nobody else waits for that
+            other.close()
         return follower
 
 
