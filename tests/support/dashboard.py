@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
 import subprocess
@@ -38,11 +39,14 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(*words: str | Path, cwd: Path = ROOT) -> Iterator[Served]:
-    """`wgprof dashboard WORDS --port 0 --no-browser`, until the block ends."""
-    command = [sys.executable, "-m", "wgprof", "dashboard", *map(str, words), "--port", "0", "--no-browser"]
+def serving(*words: str | Path, cwd: Path = ROOT, browser: str = "") -> Iterator[Served]:
+    """`wgprof dashboard WORDS --port 0`, until the block ends; it opens `browser`, a command, or none."""
+    command = [sys.executable, "-m", "wgprof", "dashboard", *map(str, words), "--port", "0"]
+    environment = {**os.environ, "BROWSER": browser}
+    if not browser:
+        command.append("--no-browser")
     # Errors to a file: a pipe that nobody reads would fill up and hold the server.
-    with tempfile.TemporaryFile("w+") as errors, _running(command, cwd, errors) as process:
+    with tempfile.TemporaryFile("w+") as errors, _running(command, cwd, environment, errors) as process:
         line = _first_line(process)
         if not line.startswith("Serving "):
             process.kill()
@@ -52,8 +56,10 @@ def serving(*words: str | Path, cwd: Path = ROOT) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], cwd: Path, errors: IO[str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=errors)
+def _running(
+    command: list[str], cwd: Path, environment: dict[str, str], errors: IO[str]
+) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=errors)
     try:
         yield process
     finally:

@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import secrets
 import socket
+import time
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
@@ -19,6 +20,8 @@ import flask
 from wgprof.errors import UsageError
 
 COOKIE, PARAMETER = "wgprof_token", "token"
+#: How long a browser may take to start.
+_TICKET_S = 120
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -32,11 +35,15 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Guard:
-    """What the server at `host` lets through; `token` is empty where only this machine can reach it."""
+    """What the server at `host` lets through; `token` is empty where only this machine can reach it.
+
+    A ticket stands for the token once: it can be put on a command line, which others on this machine can read.
+    """
 
     host: str
     token: str = ""
     names: frozenset[str] = field(default=_LOCAL)
+    _tickets: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, host: str) -> Guard:
@@ -50,6 +57,14 @@ class Guard:
             return cls(host, names=_LOCAL | {host.lower()})
         names = {*_LOCAL, host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
         return cls(host, secrets.token_urlsafe(32), frozenset(names))
+
+    def ticket(self) -> str:
+        """A new ticket; empty where there is no token."""
+        if not self.token:
+            return ""
+        ticket = secrets.token_urlsafe(32)
+        self._tickets[ticket] = time.monotonic() + _TICKET_S
+        return ticket
 
     def refusal(self, request: flask.Request) -> str:
         """Why the request is refused; empty if it is not."""
@@ -69,7 +84,10 @@ class Guard:
         return _is_address(self.host) and ipaddress.ip_address(self.host).is_unspecified and _is_address(name)
 
     def _has_token(self, request: flask.Request) -> bool:
-        shown = (request.cookies.get(COOKIE, ""), request.args.get(PARAMETER, ""))
+        asked = request.args.get(PARAMETER, "")
+        if self._tickets.pop(asked, 0.0) > time.monotonic():  # gone, whoever shows it
+            return True
+        shown = (request.cookies.get(COOKIE, ""), asked)
         return any(hmac.compare_digest(text.encode(), self.token.encode()) for text in shown)
 
 
