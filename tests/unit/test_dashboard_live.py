@@ -156,8 +156,8 @@ def test_closing_waits_for_whoever_reads(part: Growing) -> None:
     part.grow(10)
     follower.poll()
     part.grow(10)
+    assert follower._stream is not None
     stream, errors, seen = follower._stream, list[Exception](), list[int]()
-    assert stream is not None
 
     class Slow:
         """The stream, whose reader another thread overtakes."""
