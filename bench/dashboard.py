@@ -20,7 +20,7 @@ import click
 from playwright.sync_api import Page, sync_playwright
 
 from bench.analysis import ROOT, repeated
-from tests.browser.conftest import CHROMIUM, FLAGS, drawn
+from tests.browser.conftest import FLAGS, drawn, find_chromium
 from tests.support.dashboard import Growing, Served, serving
 from tests.support.frames import synthetic_frames
 from wgprof.views.catalogue import VIEWS
@@ -54,7 +54,7 @@ def measured(path: Path) -> Times:
     """Start a dashboard on the recording, look at every view of it through every filter."""
     times = Times()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         page = browser.new_context(viewport={"width": 1280, "height": 720}, reduced_motion="reduce").new_page()
         page.set_default_timeout(120_000)
         began = time.perf_counter()
@@ -116,7 +116,7 @@ def measured_live(folder: Path) -> Live:
     part = Growing(folder / "live.wgprof.part", synthetic_frames(seconds=121.0))
     part.grow(400)
     with sync_playwright() as playwright, serving(part.path, "--live") as dashboard:
-        page = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS).new_page()
+        page = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS).new_page()
         page.goto(dashboard.url)
         seen = "(least) => Number(document.documentElement.dataset.version) >= least"
         page.wait_for_function(seen, arg=400, timeout=120_000)

@@ -6,7 +6,9 @@ Whatever a test looks at, no page may log an error or ask another host for anyth
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Literal
 from urllib.parse import urlsplit
@@ -16,23 +18,42 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, e
 
 from tests.support.dashboard import CAPTURED, ROOT, Served, serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 #: --no-sandbox: tests run as root in containers; the rest keeps the browser itself from asking anybody anything.
 _QUIET = ("background-networking", "component-update", "sync", "default-apps", "domain-reliability")
 FLAGS = ["--no-sandbox", "--disable-gpu", *(f"--disable-{part}" for part in _QUIET)]
+#: What the browser says of a page is wrong with it; other warnings are about the browser and its machine.
+_WRONG = ("Content Security Policy", "Content-Security-Policy")
 #: For machines that are slow and busy with something else.
 PATIENCE_MS = 30_000
 
 Open = Callable[..., Page]
 
 
+def find_chromium() -> str | None:
+    """The browser, if there is one: what Ubuntu calls chromium-browser may only say how to get it."""
+    for name in ("chromium", "chromium-browser"):
+        path = shutil.which(name)
+        if path and _names_itself(path):
+            return path
+    return None
+
+
+def _names_itself(path: str) -> bool:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        limit_s = PATIENCE_MS / 1000
+        said = subprocess.run([path, "--version"], check=True, capture_output=True, text=True, timeout=limit_s)
+        return "Chromium" in said.stdout
+    return False
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[BrowserContext]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here; to run the browser's tests: apt install chromium")
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("there is no Chromium here that starts; to run the browser's tests: apt install chromium")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         # One for all, so that it has the scripts already.
         context = browser.new_context(viewport={"width": 1280, "height": 720})
         context.set_default_timeout(PATIENCE_MS)
@@ -55,8 +76,11 @@ def opened(chromium: BrowserContext) -> Iterator[Open]:
     pages: list[Page] = []
 
     def on_console(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            problems.append(f"console {message.type}: {message.text}")
+        said = f"console {message.type}: {message.text}"
+        if message.type == "error" or any(words in message.text for words in _WRONG):
+            problems.append(said)
+        elif message.type == "warning":
+            print(said)
 
     def open_page(url: str, *, scheme: Literal["light", "dark"] = "light") -> Page:
         page = chromium.new_page()

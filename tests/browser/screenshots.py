@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.conftest import CHROMIUM, FLAGS, drawn
+from tests.browser.conftest import FLAGS, drawn, find_chromium
 from tests.support.dashboard import CAPTURED, ROOT, serving
 from wgprof.dashboard.pages import COMPARE, all_pages
 
@@ -31,7 +31,7 @@ def main(recordings: tuple[Path, ...], into: Path, docs: bool, only: tuple[str, 
     into.mkdir(parents=True, exist_ok=True)
     files = [path.resolve() for path in recordings] or list(RECORDINGS)
     with serving(*files) as dashboard, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         page = browser.new_context(reduced_motion="reduce").new_page()
         if docs:
             for name, theme, picture in DOCS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.conftest import Open, drawn
 from tests.support.dashboard import Growing, serving
@@ -55,3 +55,27 @@ def test_live_follows_a_recording_from_nothing_to_its_end(opened: Open, tmp_path
         finish_part(part.path, output_of(part.path))
         expect(page.locator("#live")).to_be_hidden()
         expect(page.locator("#range-text")).to_have_text("all 6.0 s")
+
+
+def test_live_goes_on_after_an_answer_that_never_came(opened: Open, tmp_path: Path) -> None:
+    part = Growing(tmp_path / "now.wgprof.part", synthetic_frames(seconds=6.0))
+    part.grow(12)
+    with serving(tmp_path, "--live") as dashboard:
+        page = opened(dashboard.url)
+        wait_for_version(page, 12)
+        lost: list[Route] = []
+
+        def draws(request: Request) -> bool:
+            return "answered.data" in (request.post_data or "")
+
+        def lose(route: Route) -> None:
+            if lost or not draws(route.request):
+                route.continue_()
+            else:
+                lost.append(route)
+
+        page.route(re.compile("_dash-update-component"), lose)
+        page.wait_for_event("request", draws)
+        part.grow(3)
+        wait_for_version(page, 15)
+        assert len(lost) == 1

@@ -10,6 +10,8 @@ Those in tests/captures/recordings were recorded with
     wgprof record --target lab --duration 12 --kernel 7.2               tcp-7.2 (threaded NAPI is this kernel's default)
     wgprof record --target lab --duration 12 --module vanilla --lab-crypto 0.1      dial-6.12
 
+    wgprof record --target lab --duration 12            multiples-6.12 (whole, by a version that sampled multiples of N)
+
 and those in its folder scenarios, named after the scenario, by `python -m tests.lab.scenarios NAME`.
 """
 

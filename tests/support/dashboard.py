@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import queue
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 from wgprof.agent.frames import Kind, kind_of, read_raw
 
@@ -24,30 +29,58 @@ class Served:
 
     url: str
     process: subprocess.Popen[str]
+    errors: IO[str]
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """End it as Ctrl-C does: its exit code and what it wrote to standard error."""
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=_PATIENCE_S)
-        return self.process.returncode, errors
+        self.process.communicate(timeout=_PATIENCE_S)
+        return self.process.returncode, _all_of(self.errors)
 
 
 @contextlib.contextmanager
-def serving(*words: str | Path, cwd: Path = ROOT) -> Iterator[Served]:
-    """`wgprof dashboard WORDS --port 0 --no-browser`, until the block ends."""
-    command = [sys.executable, "-m", "wgprof", "dashboard", *map(str, words), "--port", "0", "--no-browser"]
-    process = subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
+def serving(*words: str | Path, cwd: Path = ROOT, browser: str = "") -> Iterator[Served]:
+    """`wgprof dashboard WORDS --port 0`, until the block ends; it opens `browser`, a command, or none."""
+    command = [sys.executable, "-m", "wgprof", "dashboard", *map(str, words), "--port", "0"]
+    environment = {**os.environ, "BROWSER": browser}
+    if not browser:
+        command.append("--no-browser")
+    # Errors to a file: a pipe that nobody reads would fill up and hold the server.
+    with tempfile.TemporaryFile("w+") as errors, _running(command, cwd, environment, errors) as process:
+        line = _first_line(process)
         if not line.startswith("Serving "):
-            _, errors = process.communicate(timeout=_PATIENCE_S)
-            raise AssertionError(f"it did not serve: {line}{errors}")
-        yield Served(line.split()[1], process)
-    finally:
-        if process.poll() is None:
             process.kill()
-            process.communicate(timeout=_PATIENCE_S)
+            process.wait(_PATIENCE_S)
+            raise AssertionError(f"it did not serve: {line}{_all_of(errors)}")
+        yield Served(line.split()[1], process, errors)
+
+
+@contextlib.contextmanager
+def _running(
+    command: list[str], cwd: Path, environment: dict[str, str], errors: IO[str]
+) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=errors)
+    try:
+        yield process
+    finally:
+        process.kill()  # nothing is done to one that has ended
+        process.communicate(timeout=_PATIENCE_S)
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    """What it prints first; empty if it ends without, or takes too long."""
+    assert process.stdout is not None
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=lambda read: lines.put(read()), args=(process.stdout.readline,), daemon=True).start()
+    try:
+        return lines.get(timeout=_PATIENCE_S)
+    except queue.Empty:
+        return ""
+
+
+def _all_of(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
 
 
 class Growing:

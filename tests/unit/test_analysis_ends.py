@@ -17,16 +17,18 @@ from wgprof.analysis.journeys import join_journeys
 from wgprof.analysis.offset import ONE_WAY
 from wgprof.analysis.tables import Tables, ints
 from wgprof.recording.reader import Recording, open_recording
-from wgprof.resources import resource_dir
 
 S = 1_000_000_000
 NAMES = ("a", "b")
+
+#: Sampled by multiples of N, of which a test can make coarser ones.
+MULTIPLES = Path(__file__).parents[1] / "captures" / "recordings" / "multiples-6.12.wgprof"
 
 
 @pytest.fixture(scope="module")
 def example() -> Recording:
     """A recording of the lab: real packets, both ends on one clock."""
-    return open_recording(Path(str(resource_dir("reports"))) / "example.wgprof")
+    return open_recording(MULTIPLES)
 
 
 def within(recording: Tables) -> Ends:

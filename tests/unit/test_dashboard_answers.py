@@ -12,6 +12,8 @@ from dash._utils import to_json
 from bench.analysis import repeated
 from tests.support.dashboard import CAPTURED, ROOT
 from wgprof.dashboard.answers import Dashboard
+from wgprof.dashboard.app import make_app
+from wgprof.dashboard.guard import Guard
 from wgprof.dashboard.library import Library
 from wgprof.dashboard.pages import all_pages
 from wgprof.dashboard.recordings import Recordings
@@ -95,3 +97,36 @@ def test_a_large_recording_is_not_sent_whole(tmp_path: Path) -> None:
         analysis = analyse(recording)
         lines = answer(analysis, diagnose(analysis, recording))
     assert [part.children for part in long.answer("", "light").verdict] == lines
+
+
+def test_whatever_goes_wrong_there_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live view asks again only when it was answered."""
+
+    def broken(*_: object) -> None:
+        raise ValueError("I/O operation on closed file")
+
+    browser = make_app(Library([EXAMPLE]), Recordings(), Sweeps(), Guard.of("127.0.0.1"), live=True).test_client()
+    (draw,) = (d for d in browser.get("/_dash-dependencies").json or [] if "answered.data" in d["output"])
+    outputs = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in parts_of(draw["output"])]
+
+    def drawn(asked: int) -> dict[str, Any]:
+        values = {"where": {"search": "", "scheme": "light"}, "asked": asked, "facts": None}
+        inputs, state = ([{**part, "value": values[part["id"]]} for part in draw[kind]] for kind in ("inputs", "state"))
+        asking = {"output": draw["output"], "outputs": outputs, "inputs": inputs, "state": state}
+        answer = browser.post("/_dash-update-component", json={**asking, "changedPropIds": ["asked.data"]})
+        assert answer.status_code == 200, answer.text
+        return dict((answer.json or {})["response"])
+
+    assert drawn(1)["answered"]["data"] == 1
+    monkeypatch.setattr(Recordings, "version", broken)
+    assert drawn(2)["answered"]["data"] == 2
+    monkeypatch.setattr(Recordings, "whole", broken)
+    said = drawn(3)
+    assert said["answered"]["data"] == 3 and "ValueError" in text_of(said["page"])
+    monkeypatch.setattr(Library, "entries", broken)
+    assert drawn(4) == {"answered": {"data": 4}}
+
+
+def parts_of(output: str) -> list[str]:
+    """The outputs in Dash's one name for several."""
+    return output.strip(".").split("...")

@@ -53,6 +53,36 @@ def test_many_that_want_it_at_once_wait_for_one() -> None:
     assert (made, got) == ([1], [7] * 8)
 
 
+def test_whoever_asks_just_after_it_was_made_gets_it() -> None:
+    cache: Cache[str, int] = Cache(10, lambda _: 1)
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(1)
+        return 7
+
+    class Asked:
+        """The cache's lock; whenever it is free again after the first making, somebody else asks."""
+
+        lock = cache._lock
+        asks = True
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+            if made and self.asks:
+                self.asks = False
+                other = threading.Thread(target=cache.get, args=("a", make), daemon=True)
+                other.start()
+                other.join(30)
+                assert not other.is_alive()
+
+    cache._lock = Asked()  # type: ignore[assignment]
+    assert (cache.get("a", make), made) == (7, [1])
+
+
 def test_what_fails_is_tried_again() -> None:
     cache: Cache[str, int] = Cache(10, lambda _: 1)
     with pytest.raises(ZeroDivisionError):

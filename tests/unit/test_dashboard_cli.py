@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -37,10 +40,37 @@ def test_it_prints_its_address_serves_and_ends_cleanly(number: int) -> None:
     assert (code, errors) == (0, ""), "no traceback, no log of requests"
 
 
+def test_the_token_is_on_no_command_line(tmp_path: Path) -> None:
+    """The browser gets an address that opens the dashboard once."""
+    opened, browser = tmp_path / "opened", tmp_path / "browser"
+    os.mkfifo(opened)
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" >{opened}\n')
+    browser.chmod(0o755)
+    pipe = os.open(opened, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        with serving(IDLE, "--host", "0.0.0.0", browser=f"{browser} %s") as served:
+            assert select.select([pipe], [], [], 60)[0], "no browser was started"
+            address = os.read(pipe, 4096).decode()
+            own, printed = (url.partition("?token=") for url in (address, served.url))
+            assert own[0] == printed[0] and len(own[2]) >= 40 and own[2] != printed[2]
+            visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            with visitor.open(address, timeout=30) as answer:
+                assert answer.status == 200 and "token" not in answer.url
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(address, timeout=30)
+    finally:
+        os.close(pipe)
+
+
 def test_what_it_cannot_open_is_one_sentence(tmp_path: Path) -> None:
     assert "does not exist" in error_of(tmp_path / "none.wgprof").sentence
     nothing = error_of(tmp_path)
     assert isinstance(nothing, RecordingError) and "wgprof record" in nothing.remedy
+
+
+def test_an_empty_host_is_refused() -> None:
+    empty = error_of(IDLE, "--host", "")
+    assert isinstance(empty, UsageError) and "--host is empty" in empty.sentence
 
 
 def test_without_its_packages_it_says_which_and_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def test_a_page_of_another_site_is_refused() -> None:
     headers = {"Host": "127.0.0.1:8050", "Origin": "https://evil.example"}
     assert browser.post("/_dash-update-component", headers=headers, json={}).status_code == 403
     assert browser.get("/", headers=headers | {"Origin": "null"}).status_code == 403
+    for nonsense in ("http://[", "http://[::1", "http://", "", "//"):
+        assert browser.get("/", headers=headers | {"Origin": nonsense}).status_code == 403, nonsense
     assert browser.get("/", headers=headers | {"Origin": "http://127.0.0.1:8050"}).status_code == 200
 
 
@@ -78,6 +81,25 @@ def test_beyond_this_machine_a_token_is_needed_and_becomes_a_cookie() -> None:
     assert browser.get("/", headers={"Host": "evil.example"}).status_code == 403
     other = browser.get(f"/?token={guard.token}", headers={"Host": "192.0.2.9:8050"})
     assert other.status_code == 303, "any address is this machine"
+
+
+def test_a_ticket_lets_in_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    browser, guard = client("0.0.0.0")
+    ticket = guard.ticket()
+    assert ticket not in (guard.token, guard.ticket()) and ticket not in repr(guard) and len(ticket) >= 40
+    answer = browser.get(f"/?token={ticket}")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert ticket not in answer.headers["Set-Cookie"]
+    assert browser.get("/").status_code == 200, "by its cookie"
+    other = browser.application.test_client()
+    assert other.get(f"/?token={ticket}").status_code == 403
+    late = guard.ticket()
+    assert browser.get(f"/?token={late}").status_code == 303
+    assert other.get(f"/?token={late}").status_code == 403, "used, though the cookie would have done"
+    unused, now = guard.ticket(), time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now + 600)
+    assert other.get(f"/?token={unused}").status_code == 403
+    assert client("127.0.0.1")[1].ticket() == ""
 
 
 def test_every_start_has_a_token_of_its_own() -> None:

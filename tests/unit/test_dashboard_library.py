@@ -59,6 +59,37 @@ def test_names_that_are_none_in_an_address_get_one(tmp_path: Path) -> None:
     assert slugs == {entry.path: entry.slug for entry in Library([tmp_path]).entries()}, "links stay what they are"
 
 
+def test_what_goes_while_it_is_looked_at_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "a.wgprof", 2)
+    part = touch(tmp_path / "now.wgprof.part", 1)
+    library, look = Library([tmp_path], live=True), Path.stat
+
+    def look_and_finish(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        """What it was a moment ago."""
+        found = look(path, follow_symlinks=follow_symlinks)
+        if path == part:
+            part.rename(tmp_path / "now.wgprof")
+        return found
+
+    monkeypatch.setattr(Path, "stat", look_and_finish)
+    assert [(e.slug, e.live) for e in library.entries()] == [("a", False), ("now", False)]
+    assert [(e.slug, e.live) for e in library.entries()] == [("a", False), ("now", False)]
+
+
+def test_a_folder_that_goes_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "all"
+    folder.mkdir()
+    library, resolve = Library([folder]), Path.resolve
+
+    def resolve_and_remove(path: Path, strict: bool = False) -> Path:
+        found = resolve(path, strict)
+        folder.rmdir()
+        return found
+
+    monkeypatch.setattr(Path, "resolve", resolve_and_remove)
+    assert library.entries() == []
+
+
 def test_two_files_of_one_name(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -13,7 +13,7 @@ from wgprof.model.calibrate import machine_from
 from wgprof.model.predict import Architecture, Ask, predict
 from wgprof.recording.reader import open_recording
 
-_EXAMPLE = Path(__file__).parents[2] / "reports" / "example.wgprof"
+_EXAMPLE = Path(__file__).parents[1] / "captures" / "recordings" / "multiples-6.12.wgprof"
 
 
 def _stage_mean(name: str) -> float:

@@ -25,9 +25,11 @@ from wgprof.recording.reader import open_recording
 from wgprof.recording.sampled import SampledTables
 from wgprof.report.as_json import as_document
 from wgprof.report.terminal import print_analysis
-from wgprof.resources import resource_dir
 from wgprof.rules.diagnose import diagnose
 from wgprof.rules.verdict import verdict
+
+#: Sampled by multiples of N, of which a test can make coarser ones.
+MULTIPLES = Path(__file__).parents[1] / "captures" / "recordings" / "multiples-6.12.wgprof"
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +224,7 @@ def test_what_is_no_recording_is_one_sentence(tmp_path: Path, content: bytes | N
 
 def both_ends(tmp_path: Path) -> tuple[Path, Path]:
     """The halves of the example recording, the second on a clock 3200 s ahead."""
-    whole = open_recording(Path(str(resource_dir("reports"))) / "example.wgprof")
+    whole = open_recording(MULTIPLES)
     left, right = namespaces(whole)
     ahead = Clock(3_200_000_000_000, 40e-6, whole.manifest["clock"]["start_ns"])
     return (

@@ -15,7 +15,6 @@ from wgprof.dashboard.guard import Guard, protect
 from wgprof.dashboard.library import Library
 from wgprof.dashboard.recordings import Recordings
 from wgprof.dashboard.sweeps import Sweeps
-from wgprof.errors import WgprofError
 from wgprof.recording.writer import this_version
 
 #: Version of what cannot be read.
@@ -48,16 +47,25 @@ def make_app(library: Library, recordings: Recordings, sweeps: Sweeps, guard: Gu
     dashboard = Dashboard(library, recordings, sweeps)
     _in_the_browser(app)
 
+    same = dict.fromkeys(("verdict", "kind", "page", "nav", "facts", "tables"), dash.no_update)
+
     def draw(where: dict[str, str] | None, asked: int, facts: dict[str, Any] | None) -> dict[str, Any]:
+        try:
+            change = changed(where, facts)
+        except Exception:  # what is not answered is not asked again
+            _LOG.exception("no page could be drawn for %r", where)
+            change = same
+        return {**change, "answered": asked}
+
+    def changed(where: dict[str, str] | None, facts: dict[str, Any] | None) -> dict[str, Any]:
         search, scheme = str((where or {}).get("search", "")), str((where or {}).get("scheme", "light"))
         scheme = scheme if scheme in ("light", "dark") else "light"
         try:
             version = dashboard.version(search)
-        except WgprofError:
-            version = _UNREADABLE  # answering says why
-        same = dict.fromkeys(("verdict", "kind", "page", "nav", "facts", "tables"), dash.no_update)
+        except Exception:  # answering says why
+            version = _UNREADABLE
         if facts is not None and (facts["search"], facts["scheme"], facts["version"]) == (search, scheme, version):
-            return {**same, "answered": asked}
+            return same
         try:
             answer = dashboard.answer(search, scheme)
         except Exception as error:  # a page that says so is better than one that stays as it was
@@ -69,7 +77,6 @@ def make_app(library: Library, recordings: Recordings, sweeps: Sweeps, guard: Gu
             "page": answer.page,
             "nav": answer.nav,
             "facts": answer.facts | {"scheme": scheme, "version": version},
-            "answered": asked,
         }
         if facts and version >= 0 and (facts["version"], facts["identity"]) == (version, answer.facts["identity"]):
             drawn |= {"verdict": dash.no_update, "kind": dash.no_update}  # nothing is drawn again for nothing

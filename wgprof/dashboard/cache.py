@@ -34,10 +34,12 @@ class Cache(Generic[Key, Value]):
                     return self._kept[key][0]
             try:
                 value = make()
-            finally:
+            except BaseException:
                 with self._lock:
                     self._making.pop(key, None)
-            with self._lock:
+                raise
+            with self._lock:  # both at once: whoever asks in between would make it again
+                self._making.pop(key, None)
                 self._kept[key] = value, self._weigh(value)
                 while self.weight > self._most and len(self._kept) > 1:
                     self._kept.popitem(last=False)

@@ -11,12 +11,17 @@ import hmac
 import ipaddress
 import secrets
 import socket
+import time
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 import flask
 
+from wgprof.errors import UsageError
+
 COOKIE, PARAMETER = "wgprof_token", "token"
+#: How long a browser may take to start.
+_TICKET_S = 120
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -30,26 +35,43 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Guard:
-    """What the server at `host` lets through; `token` is empty where only this machine can reach it."""
+    """What the server at `host` lets through; `token` is empty where only this machine can reach it.
+
+    A ticket stands for the token once: it can be put on a command line, which others on this machine can read.
+    """
 
     host: str
     token: str = ""
     names: frozenset[str] = field(default=_LOCAL)
+    _tickets: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, host: str) -> Guard:
-        """The guard of a server bound to `host`: with a new token unless that is this machine alone."""
+        """The guard of a server bound to `host`: with a new token unless that is this machine alone.
+
+        Raises UsageError if `host` is empty, which would be every address and, as a name, a missing one.
+        """
+        if not host:
+            raise UsageError("--host is empty", "Name an address of this machine; 0.0.0.0 is all of them.")
         if is_local(host):
             return cls(host, names=_LOCAL | {host.lower()})
         names = {*_LOCAL, host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
         return cls(host, secrets.token_urlsafe(32), frozenset(names))
 
+    def ticket(self) -> str:
+        """A new ticket; empty where there is no token."""
+        if not self.token:
+            return ""
+        ticket = secrets.token_urlsafe(32)
+        self._tickets[ticket] = time.monotonic() + _TICKET_S
+        return ticket
+
     def refusal(self, request: flask.Request) -> str:
         """Why the request is refused; empty if it is not."""
         origin = request.headers.get("Origin")
-        if not self._known(_name(request.headers.get("Host", ""))):
+        if not self._known(_name(f"//{request.headers.get('Host', '')}")):
             return "Refused: this address is not one wgprof listens at. Open the address it printed."
-        if origin is not None and not self._known(urlsplit(origin).hostname or ""):
+        if origin is not None and not self._known(_name(origin)):
             return "Refused: the request came from a page of another site."
         if self.token and not self._has_token(request):
             return "Refused: the token is missing or wrong. Open the whole address that wgprof printed."
@@ -62,7 +84,10 @@ class Guard:
         return _is_address(self.host) and ipaddress.ip_address(self.host).is_unspecified and _is_address(name)
 
     def _has_token(self, request: flask.Request) -> bool:
-        shown = (request.cookies.get(COOKIE, ""), request.args.get(PARAMETER, ""))
+        asked = request.args.get(PARAMETER, "")
+        if self._tickets.pop(asked, 0.0) > time.monotonic():  # gone, whoever shows it
+            return True
+        shown = (request.cookies.get(COOKIE, ""), asked)
         return any(hmac.compare_digest(text.encode(), self.token.encode()) for text in shown)
 
 
@@ -101,10 +126,10 @@ def is_local(host: str) -> bool:
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
-def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
+def _name(address: str) -> str:
+    """The name of the host in an address, without its port; empty if there is none."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(address).hostname or ""
     except ValueError:
         return ""
 

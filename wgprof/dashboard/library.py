@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,11 +85,15 @@ class Library:
     def _of_folder(self, folder: Path, kind: Kind) -> list[Path]:
         ending = _ENDINGS[kind]
         endings = (ending, RECORDING + SUFFIX) if self.live and kind == "recording" else (ending,)
-        root, there = folder.resolve(), []
-        for path in folder.iterdir():
-            # A link may point anywhere; what was given is this folder.
-            if path.name.endswith(endings) and path.is_file() and path.resolve().is_relative_to(root):
-                there.append((-path.stat().st_mtime_ns, path.name, path))
+        root, there, paths = folder.resolve(), [], list[Path]()
+        with contextlib.suppress(OSError):  # a folder may go, too
+            paths = [path for path in folder.iterdir() if path.name.endswith(endings)]
+        for path in paths:
+            with contextlib.suppress(OSError):  # a recorder renames its file at any moment: one look, or none
+                found = path.stat()
+                # A link may point anywhere; what was given is this folder.
+                if stat.S_ISREG(found.st_mode) and path.resolve().is_relative_to(root):
+                    there.append((-found.st_mtime_ns, path.name, path))
         return [path for _, _, path in sorted(there)]
 
     def _entry(self, path: Path, kind: Kind, taken: dict[str, Entry]) -> Entry:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -30,6 +31,8 @@ WINDOW_NS = 30_000_000_000
 _MOST_BYTES = 192 << 20
 #: Ticks and bytes of frames of a stretch.
 _STRETCH, _STRETCH_BYTES = 30, 16 << 20
+#: A stretch ends with a tick; where none comes for so many bytes more, no agent wrote that.
+_MOST_BETWEEN = 4 * _STRETCH_BYTES
 #: Tables that each stretch has for all that was before, too.
 _OF_THE_WHOLE = frozenset({"objects", "probes", "losses"})
 _PREFIX = 4  # length of a tick's JSON
@@ -72,9 +75,12 @@ class Follower(Generic[Made]):
         self._window_ns = window_ns
         self._reading, self._making = threading.Lock(), threading.Lock()
         self._stream: BinaryIO | None = None
+        self._opened: os.stat_result | None = None
+        self._closed = False
         self._version = 0
         self._began_ns = 0
         self._first: list[Frame] = []  # what came before the first tick: REQUEST, HELLO, LOGs
+        self._first_bytes = 0
         self._stretches: deque[_Stretch] = deque()
         self._ticks: list[_Tick] = []  # of the stretch that has not ended
         self._bytes = 0  # of its frames
@@ -85,14 +91,26 @@ class Follower(Generic[Made]):
     @property
     def kept_bytes(self) -> int:
         """How much is held of the recording."""
-        return self._bytes + sum(stretch.bytes for stretch in self._stretches)
+        return self._first_bytes + self._bytes + sum(stretch.bytes for stretch in self._stretches)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another file is now where the one that is followed was."""
+        try:
+            return self._opened is not None and not os.path.samestat(self._opened, self.path.stat())
+        except OSError:
+            return False  # finished, and nothing new
 
     def poll(self) -> int:
-        """Take in what has come; a number that grows with every tick.  Raises RecordingError if it cannot be read."""
+        """Take in what has come; a number that grows with every tick.
+
+        Raises RecordingError if it cannot be read, or is followed no longer.
+        """
         with self._reading:
-            with contextlib.suppress(FrameError):
-                for frame in self._new_frames():
-                    self._take(frame)
+            if self._closed:
+                raise RecordingError(f"{self.path.name} is followed no longer", "Look at it again.")
+            for frame in self._new_frames():
+                self._take(frame)
             if self._damage:
                 raise RecordingError(self._damage, "What came before is kept: `wgprof recover` finishes the file.")
             return self._version
@@ -110,25 +128,31 @@ class Follower(Generic[Made]):
             return made
 
     def close(self) -> None:
-        """Close the file."""
-        if self._stream is not None:
-            self._stream.close()
+        """Follow no longer; waits for whoever is just reading."""
+        with self._reading:
+            self._closed = True
+            if self._stream is not None:
+                self._stream.close()
 
-    def _new_frames(self) -> list[Frame]:
-        """The whole frames after those already read."""
-        frames: list[Frame] = []
-        try:
-            if self._stream is None:
-                self._stream = self.path.open("rb")
-            while self._whole_frame_follows(self._stream):
+    def _new_frames(self) -> Iterator[Frame]:
+        """The whole frames after those already read, one at a time, until there is damage."""
+        while not self._damage:
+            try:
+                if self._stream is None:
+                    self._stream = self.path.open("rb")
+                    self._opened = os.fstat(self._stream.fileno())
+                if not self._whole_frame_follows(self._stream):
+                    return
                 raw = read_raw(self._stream)
                 assert raw is not None
-                frames.append(open_frame(raw))
-        except OSError as error:
-            raise RecordingError(f"{self.path.name} could not be read: {error.strerror}", "Was it moved?") from error
-        except FrameError as error:
-            self._damage = f"{self.path.name} is damaged: {error}"
-        return frames
+                frame = open_frame(raw)
+            except OSError as error:
+                sentence = f"{self.path.name} could not be read: {error.strerror}"
+                raise RecordingError(sentence, "Was it moved?") from error
+            except FrameError as error:
+                self._say_damaged(str(error))
+                return
+            yield frame
 
     @staticmethod
     def _whole_frame_follows(stream: BinaryIO) -> bool:
@@ -145,6 +169,8 @@ class Follower(Generic[Made]):
     def _take(self, frame: Frame) -> None:
         if frame.kind is Kind.END:  # its totals are of the whole recording, not of what is kept
             self.ended = True
+        elif self._bytes + len(frame.payload) > _MOST_BETWEEN:
+            self._say_damaged(f"more than {_MOST_BETWEEN} bytes without a tick that ends a stretch")
         elif frame.kind is Kind.TICK:
             self._take_tick(frame)
         elif self._ticks:
@@ -152,6 +178,12 @@ class Follower(Generic[Made]):
             self._bytes += len(frame.payload)
         elif len(self._first) < _MOST_BEFORE:
             self._first.append(frame)
+            self._first_bytes += len(frame.payload)
+            if self._first_bytes > _STRETCH_BYTES:
+                self._say_damaged(f"more than {_STRETCH_BYTES} bytes before the first tick")
+
+    def _say_damaged(self, why: str) -> None:
+        self._damage = f"{self.path.name} is damaged: {why}"
 
     def _take_tick(self, frame: Frame) -> None:
         try:
@@ -160,7 +192,10 @@ class Follower(Generic[Made]):
             found = items(value.get("objects", []), "a tick's objects")
             tick.objects = [mapping(thing, "an object") for thing in found]
         except Damage as damage:
-            self._damage = f"{self.path.name} is damaged: {damage.sentence}"
+            self._say_damaged(damage.sentence)
+            return
+        if not any(first.kind is Kind.HELLO for first in self._first):
+            self._say_damaged("a tick before the agent's HELLO")
             return
         self._began_ns = self._began_ns or tick.t_ns
         self._ticks.append(tick)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from wgprof.rules.finding import Diagnosis
 #: Bytes of tables kept in memory, and how many parts and comparisons.
 _MOST_BYTES = 400 << 20
 _MOST_CUTS, _MOST_COMPARISONS = 24, 4
+#: Recordings being written that are followed at once, each in a tab.
+_MOST_FOLLOWERS = 3
 #: Up to so many rows of journeys a recording is analysed as `wgprof show` does; beyond, as fine as a screen.
 _MOST_EXACT = 2_000_000
 
@@ -67,7 +70,7 @@ class Recordings:
         self._wholes: Cache[Identity, Whole] = Cache(_MOST_BYTES, lambda whole: whole.weight)
         self._cuts: Cache[tuple[Identity, Selection], Cut] = Cache(_MOST_CUTS, lambda _: 1)
         self._compared: Cache[tuple[Identity, Identity], Comparison] = Cache(_MOST_COMPARISONS, lambda _: 1)
-        self._followers: dict[Path, Follower[Whole]] = {}
+        self._followers: OrderedDict[Path, Follower[Whole]] = OrderedDict()
         self._lock = threading.Lock()
 
     def whole(self, entry: Entry) -> Whole:
@@ -107,13 +110,20 @@ class Recordings:
             self._progress("")
 
     def _follower(self, path: Path) -> Follower[Whole]:
-        """The one follower there is: whoever looks at another recording no longer looks at the last."""
+        """The follower of a recording, new if it is not one of those that were looked at last."""
+        gone = []
         with self._lock:
+            if path in self._followers and self._followers[path].outdated:
+                gone.append(self._followers.pop(path))
             if path not in self._followers:
-                for other in self._followers.values():
-                    other.close()
-                self._followers = {path: Follower(path, lambda *seen: _last_seconds(path, *seen))}
-            return self._followers[path]
+                self._followers[path] = Follower(path, lambda *seen: _last_seconds(path, *seen))
+            self._followers.move_to_end(path)
+            if len(self._followers) > _MOST_FOLLOWERS:
+                gone.append(self._followers.popitem(last=False)[1])
+            follower = self._followers[path]
+        for other in gone:  # it may be reading: nobody else waits for that
+            other.close()
+        return follower
 
 
 class _Since(Part):

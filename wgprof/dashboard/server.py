@@ -22,10 +22,23 @@ from wgprof.errors import MachineError, UsageError
 
 @dataclass(frozen=True)
 class Bound:
-    """A server that listens; `url` is what to open, with the token if one is needed."""
+    """A server that listens at `address`, a URL."""
 
     server: BaseWSGIServer
-    url: str
+    guard: Guard
+    address: str
+
+    @property
+    def url(self) -> str:
+        """What to open, with the token if one is needed: for the terminal, and for nobody else to read."""
+        return self._with(self.guard.token)
+
+    def browser_url(self) -> str:
+        """What to open, once: the command line of a browser can be read by every account of this machine."""
+        return self._with(self.guard.ticket())
+
+    def _with(self, secret: str) -> str:
+        return self.address + (f"?{urlencode({PARAMETER: secret})}" if secret else "")
 
 
 def bind(app: flask.Flask, guard: Guard, port: int) -> Bound:
@@ -44,8 +57,7 @@ def bind(app: flask.Flask, guard: Guard, port: int) -> Bound:
     taken = int(listening.getsockname()[1])
     # werkzeug would print its own words about what goes wrong, and exit.
     server = make_server(guard.host, taken, app, threaded=True, fd=listening.detach())
-    query = f"?{urlencode({PARAMETER: guard.token})}" if guard.token else ""
-    return Bound(server, f"http://{_shown(guard.host)}:{taken}/{query}")
+    return Bound(server, guard, f"http://{_shown(guard.host)}:{taken}/")
 
 
 def serve(bound: Bound, *, browser: bool, started: Callable[[], None]) -> None:
@@ -54,7 +66,7 @@ def serve(bound: Bound, *, browser: bool, started: Callable[[], None]) -> None:
         signal.signal(number, signal.default_int_handler)
     started()
     if browser:
-        threading.Thread(target=webbrowser.open, args=(bound.url,), daemon=True).start()
+        threading.Thread(target=webbrowser.open, args=(bound.browser_url(),), daemon=True).start()
     try:
         bound.server.serve_forever()
     except KeyboardInterrupt:

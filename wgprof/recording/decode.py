@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -73,15 +73,6 @@ class Decoder:
         self._first_ns = 0
         self._last_ns = 0
         self._samples: tuple[int, int] | None = None
-        self._take: Mapping[Kind, Callable[[Frame], None]] = {
-            Kind.REQUEST: self._take_request,
-            Kind.HELLO: self._take_hello,
-            Kind.TICK: self._take_tick,
-            Kind.EVENTS: self._take_events,
-            Kind.LOG: self._take_log,
-            Kind.PERF: self._take_perf,
-            Kind.END: self._take_end,
-        }
 
     @property
     def started(self) -> bool:
@@ -94,7 +85,7 @@ class Decoder:
             raise Damage(f"a frame of kind {frame.kind.name} before the agent's HELLO")
         if self._end is not None and frame.kind is not Kind.LOG:
             raise Damage(f"a frame of kind {frame.kind.name} after the END")
-        self._take[frame.kind](frame)
+        self._TAKE[frame.kind](self, frame)
         if frame.kind is not Kind.REQUEST:
             self._count_frame(frame.sequence)
 
@@ -186,6 +177,17 @@ class Decoder:
             self._losses[cause, where] = max(count, self._losses.get((cause, where), 0))
         self._probes = probes or self._probes
         self._end = end
+
+    #: Of the class: bound methods in the object would keep it, and all it decoded, until the next collection.
+    _TAKE: ClassVar[Mapping[Kind, Callable[[Decoder, Frame], None]]] = {
+        Kind.REQUEST: _take_request,
+        Kind.HELLO: _take_hello,
+        Kind.TICK: _take_tick,
+        Kind.EVENTS: _take_events,
+        Kind.LOG: _take_log,
+        Kind.PERF: _take_perf,
+        Kind.END: _take_end,
+    }
 
     def finish(self) -> Decoded:
         """The tables of everything that was fed.  Call it once."""

@@ -3,6 +3,8 @@
 window.dash_clientside = window.dash_clientside || {};
 (function () {
   const nothing = function () { return window.dash_clientside.no_update; };  // Dash sets it later than this runs
+  const PATIENCE_MS = 10000, MOST_PATIENCE_MS = 60000;
+  let since = performance.now(), patience = PATIENCE_MS;  // when the server was asked, and how long it may take
   const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
 
   function schemeOf(search) {
@@ -83,9 +85,18 @@ window.dash_clientside = window.dash_clientside || {};
       return next === now ? nothing() : next;
     },
 
-    // Ask for what is new, but never before the last answer was drawn.
+    // Ask for what is new, but never before the last answer was drawn, unless that is lost.
     pulse: function (beat, asked, answered, facts) {
-      return facts && facts.follows && answered === asked ? asked + 1 : nothing();
+      const now = performance.now();
+      if (answered === asked && facts) {
+        patience = PATIENCE_MS;
+        since = now;
+        return facts.follows ? asked + 1 : nothing();
+      }
+      if (now - since < patience) return nothing();
+      patience = Math.min(2 * patience, MOST_PATIENCE_MS);  // asking again drops an answer that is only slow
+      since = now;
+      return asked + 1;
     },
   };
 
