@@ -235,15 +235,15 @@ INLINE void count_service(struct cell *cell, u64 own, u64 on_top)
 /* 2^32 divided by the golden ratio: multiples of it are spread evenly, and so are those of any stride of them. */
 #define SAMPLE_STEP 2654435769U
 
-/*
- * One nonce in N, N = 2^32 / below, evenly but out of step with whatever goes round: work items are
- * given to CPUs in turn, so every Nth nonce would be that of the same CPU each time.
- */
 INLINE u64 sample_multiple(u64 nonce)
 {
 	return (u32)(nonce * SAMPLE_STEP);
 }
 
+/*
+ * One nonce in N, N = 2^32 / below, evenly but out of step with whatever goes round: work items are
+ * given to CPUs in turn, so every Nth nonce would be that of the same CPU each time.
+ */
 INLINE bool is_below(u64 nonce, u64 below)
 {
 	return sample_multiple(nonce) < below;

@@ -14,7 +14,9 @@ INITIAL = 32
 COARSEST = 1 << 22
 #: What a recording calls this rule; before it, nonces were taken that N divides.
 RULE = "golden"
-_MODULUS, _STEP = 1 << 32, 2654435769
+#: 2^32 divided by the golden ratio; SAMPLE_STEP of probes/state.h.
+STEP = 2654435769
+MODULUS = 1 << 32
 #: N is not changed more often than this to a coarser, and this to a finer value.
 COARSER_AFTER_NS = 1_000_000_000
 FINER_AFTER_NS = 5_000_000_000
@@ -22,7 +24,7 @@ FINER_AFTER_NS = 5_000_000_000
 
 def sample_below(every: int) -> int:
     """The bound that takes one nonce in `every`, from 1; 0 takes none."""
-    return -(-_MODULUS // every) if every > 0 else 0
+    return -(-MODULUS // every) if every > 0 else 0
 
 
 def distances(every: int) -> Tuple[int, int, int, int]:
@@ -34,7 +36,7 @@ def distances(every: int) -> Tuple[int, int, int, int]:
     below = sample_below(every)
     if every == 1:
         return 1, 0, 1, 0
-    up, up_by, down, down_by = 1, _STEP, 1, _MODULUS - _STEP
+    up, up_by, down, down_by = 1, STEP, 1, MODULUS - STEP
     while max(up_by, down_by) >= below:
         if up_by > down_by:
             up, up_by = up + down, up_by - down_by

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from wgprof.agent.layout import FLAG_FAILED, FLAG_HEAD
+from wgprof.agent.sampling import MODULUS, RULE, STEP
 from wgprof.analysis.tables import DIRECTIONS, BoolArray, FloatArray, IntArray, Tables, ints
 from wgprof.analysis.window import Window
 from wgprof.errors import RecordingError
@@ -187,19 +188,14 @@ def journey_counts(journeys: Journeys, sampling: Sampling, window: Window) -> li
     return rows
 
 
-#: The rule of manifest key `sampling.rule` that takes a nonce when its multiple of this is below 2^32 / N.  Without
-#: one N divides it.
-_GOLDEN, _GOLDEN_STEP = "golden", np.uint64(2654435769)
-
-
 class Sampling:
     """The sampling of a recording: each point takes a packet by its nonce and the N then in force."""
 
     def __init__(self, intervals: pd.DataFrame, rule: str) -> None:
-        """Raises RecordingError for a rule that this version does not know."""
-        if rule not in ("", _GOLDEN):
+        """`rule`: manifest key `sampling.rule`; empty where N divides the nonce.  Raises RecordingError for another."""
+        if rule not in ("", RULE):
             raise RecordingError(f"its packets were sampled by a rule {rule[:40]!r}", "Read it with a newer wgprof.")
-        self._golden = rule == _GOLDEN
+        self._golden = rule == RULE
         order = np.argsort(ints(intervals, "t_ns"))
         self._starts = ints(intervals, "t_ns")[order]
         self._every = np.maximum(ints(intervals, "sample_every")[order], 1)
@@ -244,10 +240,10 @@ class Sampling:
 
     def takes(self, nonce: npt.NDArray[np.uint64], every: int | IntArray) -> BoolArray:
         """Which nonces are sampled with one in `every`, from 1, or with an N of its own for each."""
-        each, modulus = np.asarray(every, dtype=np.uint64), np.uint64(1 << 32)
+        each, modulus = np.asarray(every, dtype=np.uint64), np.uint64(MODULUS)
         if not self._golden:
             return np.asarray(nonce % each == 0)
-        return np.asarray(nonce * _GOLDEN_STEP % modulus < (modulus + each - np.uint64(1)) // each)
+        return np.asarray(nonce * np.uint64(STEP) % modulus < (modulus + each - np.uint64(1)) // each)
 
     @classmethod
     def of(cls, recording: Tables) -> Sampling:
