@@ -135,16 +135,21 @@ enum loss {
 	LOSSES
 };
 
+/* Which nonces are sampled, see is_below, and how far apart they are. */
+struct sampling {
+	u64 below;		/* 0: none */
+	u32 up;			/* nonces until one that may be sampled, */
+	u32 up_by;		/* and what that adds to its multiple */
+	u32 down;		/* likewise, */
+	u32 down_by;		/* with what it takes away */
+};
+
 struct control {
-	u64 sample_below;	/* which nonces are sampled: see is_below; 0 for none */
-	u32 sample_up;		/* nonces until one that may be sampled, */
-	u32 sample_up_by;	/* and what that adds to its multiple */
-	u32 sample_down;	/* likewise, */
-	u32 sample_down_by;	/* with what it takes away */
+	struct sampling sampling[2];	/* one is in force, the agent writes the other and then turns */
+	u32 turn;
 	u32 filter_names;	/* how many of the names below are set; 0 takes all interfaces */
 	u32 top_slot;		/* highest slot claimed so far */
 	u32 clock_cursor;	/* slot the clock looked at last */
-	u32 reserved;
 	char names[8][NAME_SIZE];
 };
 

@@ -121,6 +121,7 @@ INLINE struct handoff *describe_handoff(struct cpu_state *state, u64 queue, u64 
 		header = read_header(skb, typed);
 		handoff->packets = 1;
 		handoff->nonce = header.nonce;
+		handoff->last = header.nonce;
 		handoff->key = header.key;
 		state->receive_slot = slot;
 	}
@@ -129,7 +130,7 @@ INLINE struct handoff *describe_handoff(struct cpu_state *state, u64 queue, u64 
 
 /*
  * wg_prev_queue_enqueue(queue, skb), for both directions: a transmit hand-off is a list of
- * segments with consecutive nonces, a receive hand-off one packet.  Only what cannot see the
+ * segments, mostly with consecutive nonces, a receive hand-off one packet.  Only what cannot see the
  * arguments when the function returns, a kretprobe, needs this.
  */
 INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
@@ -137,13 +138,16 @@ INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
 	struct handoff *handoff;
+	u64 list;
 
 	if (!state)
 		return 0;
 	handoff = describe_handoff(state, queue, skb, typed);
 	if (handoff && state->handing_off == HANDING_TX) {
-		/* The list's head still stands on the caller's stack and knows its length. */
-		handoff->packets = read32(load64(skb, OFF_SKB_PREV, typed) + OFF_LIST_QLEN);
+		/* The list's head still stands on the caller's stack and knows its length and its last member. */
+		list = load64(skb, OFF_SKB_PREV, typed);
+		handoff->packets = read32(list + OFF_LIST_QLEN);
+		handoff->last = read64(read64(list + OFF_SKB_PREV) + OFF_SKB_CB + PACKET_NONCE);
 		state->xmit_packets += handoff->packets;
 	}
 	return 0;
@@ -151,15 +155,24 @@ INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 
 /* The first sampled packet of a hand-off. */
 struct sampled {
+	const struct sampling *sampling;
 	u64 nonce, end;
 	u64 at;		/* when the hand-off was on the peer's queue; 0 if none is sampled */
 };
 
+/* Another CPU sent to the same peer meanwhile, and nonces between those of this hand-off are its. */
+INLINE bool is_interleaved(const struct handoff *handoff)
+{
+	return handoff->last - handoff->nonce >= handoff->packets;
+}
+
 INLINE void find_sampled(struct sampled *sampled, const struct handoff *handoff, bool transmit)
 {
-	u64 below = the_control()->sample_below, nonce = handoff->nonce;
+	u64 nonce = handoff->nonce, below;
 	u32 i, packets = handoff->packets;
 
+	sampled->sampling = sampling_now();
+	below = sampled->sampling->below;
 	for (i = 0; transmit && i < SEARCHED_IN_HANDOFF; i++, nonce++) {
 		/* The compiler must not fold both limits into one, of which the verifier knows no bound. */
 		asm volatile("" : "+r"(packets));
@@ -168,32 +181,33 @@ INLINE void find_sampled(struct sampled *sampled, const struct handoff *handoff,
 	}
 	sampled->nonce = nonce;
 	sampled->end = handoff->nonce + handoff->packets;
-	sampled->at = nonce < sampled->end && is_sampled(nonce) ? now_ns() : 0;
+	sampled->at = nonce < sampled->end && is_below(nonce, below) ? now_ns() : 0;
+	if (transmit && is_interleaved(handoff))
+		sampled->at = now_ns();
 }
 
 /*
  * The sampled nonce after this one.  Of the multiples of one number modulo another those in an interval
  * are at most three distances apart, of which one is the sum of the two others (Sos 1958).
  */
-INLINE u64 next_sampled(u64 nonce)
+INLINE u64 next_sampled(const struct sampling *sampling, u64 nonce)
 {
-	struct control *c = the_control();
 	u64 multiple = sample_multiple(nonce);
 	/* Sign bits instead of branches, whose every sequence the verifier would follow. */
-	u64 up = (multiple + c->sample_up_by - c->sample_below) >> 63;
-	u64 down = (c->sample_down_by - 1 - multiple) >> 63;
+	u64 up = (multiple + sampling->up_by - sampling->below) >> 63;
+	u64 down = (sampling->down_by - 1 - multiple) >> 63;
 
-	nonce += c->sample_up & -(up | (1 - down));
-	nonce += c->sample_down & -(1 - up);
+	nonce += sampling->up & -(up | (1 - down));
+	nonce += sampling->down & -(1 - up);
 	return nonce;
 }
 
 /* One event for each, so that every journey has its beginning. */
 INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff *handoff, bool transmit, u8 flags,
-			 const struct sampled *sampled)
+			 const struct sampled *sampled, bool typed)
 {
 	u64 start = transmit ? state->xmit.start : state->receive.start;
-	u64 nonce = sampled->nonce;
+	u64 nonce = sampled->nonce, skb = handoff->skb;
 	struct step step = {
 		.end = sampled->at, .service = start ? sampled->at - start : 0,
 		.key = handoff->key, .slot = handoff->slot, .packets = handoff->packets,
@@ -201,7 +215,17 @@ INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff 
 	};
 	u32 i;
 
-	for (i = 0; i < SAMPLED_IN_HANDOFF && nonce < sampled->end; i++, nonce = next_sampled(nonce)) {
+	if (transmit && is_interleaved(handoff)) {
+		for (i = 0; i < SEARCHED_IN_HANDOFF && skb; i++) {
+			step.nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+			step.flags = flags | (i ? 0 : EVENT_HEAD);
+			if (is_below(step.nonce, sampled->sampling->below))
+				emit(state, cpu, &step);
+			skb = load64(skb, OFF_SKB_NEXT, typed);
+		}
+		return;
+	}
+	for (i = 0; i < SAMPLED_IN_HANDOFF && nonce < sampled->end; i++, nonce = next_sampled(sampled->sampling, nonce)) {
 		step.nonce = nonce;
 		step.flags = flags | (nonce == handoff->nonce ? EVENT_HEAD : 0);
 		emit(state, cpu, &step);
@@ -223,7 +247,6 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 	u8 flags = 0;
 
 	find_sampled(&sampled, handoff, transmit);
-	handoff->skb = 0;
 	block = block_of(handoff->slot, cpu);
 	if (!block)
 		return 0;
@@ -254,7 +277,8 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 	}
 out:
 	if (sampled.at)
-		emit_handoff(state, cpu, handoff, transmit, flags, &sampled);
+		emit_handoff(state, cpu, handoff, transmit, flags, &sampled, typed);
+	handoff->skb = 0;
 	return 0;
 }
 
@@ -267,6 +291,7 @@ INLINE int on_enqueued(u64 queue, u64 skb, u64 ret, bool typed)
 	u32 cpu = bpf_get_smp_processor_id();
 	struct cpu_state *state = this_state(cpu);
 	struct handoff *handoff;
+	u64 last = skb;
 	u32 i;
 
 	if (!state)
@@ -280,8 +305,10 @@ INLINE int on_enqueued(u64 queue, u64 skb, u64 ret, bool typed)
 	state->tx.packets = 0;
 	for (i = 0; i < SEGMENTS_IN_HANDOFF && skb; i++) {
 		state->tx.packets++;
+		last = skb;
 		skb = load64(skb, OFF_SKB_NEXT, typed);
 	}
+	state->tx.last = load64(last, OFF_SKB_CB + PACKET_NONCE, typed);
 	state->xmit_packets += state->tx.packets;
 	return finish_handoff(state, cpu, &state->tx, true, (u8)ret, typed);
 }

@@ -63,6 +63,7 @@ struct handoff {
 	u64 skb;		/* 0: none under way */
 	u64 queue;
 	u64 nonce;		/* of its first packet */
+	u64 last;		/* of its last one */
 	u32 key;
 	u32 packets;
 	u32 slot;
@@ -240,6 +241,14 @@ INLINE u64 sample_multiple(u64 nonce)
 	return (u32)(nonce * SAMPLE_STEP);
 }
 
+/* What is in force; whoever needs more than one of its members asks once, as the agent changes it at any time. */
+INLINE const struct sampling *sampling_now(void)
+{
+	struct control *c = the_control();
+
+	return &c->sampling[c->turn & 1];
+}
+
 /*
  * One nonce in N, N = 2^32 / below, evenly but out of step with whatever goes round: work items are
  * given to CPUs in turn, so every Nth nonce would be that of the same CPU each time.
@@ -251,7 +260,7 @@ INLINE bool is_below(u64 nonce, u64 below)
 
 INLINE bool is_sampled(u64 nonce)
 {
-	return is_below(nonce, the_control()->sample_below);
+	return is_below(nonce, sampling_now()->below);
 }
 
 struct step {

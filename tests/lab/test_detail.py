@@ -35,25 +35,27 @@ print(json.dumps({
 }))
 """
 
-#: The same things from other points.  Counts between the runs of two commands; places from before.
+#: The same things from other points.  Counts between the runs of two commands; places from before.  What must agree
+#: to the last one is counted by fentry: a kprobe's program is skipped in an interrupt on top of another's.
 COUNTER = r"""
 tracepoint:sched:sched_process_exec /comm == "wgon"/ { @on = 1; printf("begin %llu\n", nsecs); }
 tracepoint:sched:sched_process_exec /comm == "wgoff"/ { @on = 0; printf("end %llu\n", nsecs); }
-kprobe:wg_packet_rx_poll {
-    @polling[cpu] = arg0;
-    if (@on && @place[arg0] != 0 && @place[arg0] != cpu + 1) { @napi_moves = count(); }
-    @place[arg0] = cpu + 1;
+fentry:wireguard:wg_packet_rx_poll {
+    $napi = (uint64)args.napi;
+    @polling[cpu] = $napi;
+    if (@on && @place[$napi] != 0 && @place[$napi] != cpu + 1) { @napi_moves = count(); }
+    @place[$napi] = cpu + 1;
 }
 kprobe:__napi_schedule /@on && @polling[cpu] == arg0/ { @missed = count(); }
-kretprobe:wg_packet_rx_poll {
+fexit:wireguard:wg_packet_rx_poll {
     if (@on) {
         if ((int32)retval != 0) { @productive = count(); @packets = sum((int32)retval); }
-        else if (*(uint64 *)(@polling[cpu] + HEAD) != 0) { @head_not_ready = count(); }
+        else if (*(uint64 *)((uint64)args.napi + HEAD) != 0) { @head_not_ready = count(); }
         else { @empty_queue = count(); }
     }
     @polling[cpu] = 0;
 }
-kprobe:wg_packet_tx_worker /@on/ { @tx_runs = count(); }
+fentry:wireguard:wg_packet_tx_worker /@on/ { @tx_runs = count(); }
 fentry:wireguard:encrypt_packet, fentry:wireguard:decrypt_packet { @inside[tid] = 1; }
 fexit:wireguard:encrypt_packet, fexit:wireguard:decrypt_packet { delete(@inside[tid]); }
 kprobe:wg_packet_encrypt_worker, kprobe:wg_packet_decrypt_worker { @working[tid] = 1; }

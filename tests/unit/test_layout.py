@@ -74,15 +74,17 @@ def test_losses_have_the_order_of_the_header() -> None:
 
 
 def test_object_and_control_sizes_follow_the_header() -> None:
-    sizes = {"u64": 8, "u32": 4, "u8": 1, "char": 1}
+    sizes = {"u64": 8, "u32": 4, "u8": 1, "char": 1, "struct sampling": 0}
     constants = {name: int(define(name)) for name in ("NAME_SIZE", "KEY_SIZE", "ENDPOINT_SIZE")}
-    for struct, expected in (("object", maps.OBJECT.size), ("control", maps.CONTROL.size)):
+    expectations = {"sampling": maps.SAMPLING.size, "object": maps.OBJECT.size, "control": maps.CONTROL.size}
+    for struct, expected in expectations.items():
         match = re.search(rf"struct {struct} \{{(.*?)\n\}};", HEADER, re.DOTALL)
         assert match
         total = 0
-        for kind, _, dimensions in re.findall(r"^\t(u64|u32|u8|char) (\w+)((?:\[\w+\])*);", match.group(1), re.M):
+        for kind, _, dimensions in re.findall(r"^\t(u64|u32|u8|char|struct sampling) (\w+)((?:\[\w+\])*);", match.group(1), re.M):
             count = 1
             for dimension in re.findall(r"\[(\w+)\]", dimensions):
                 count *= constants.get(dimension) or int(dimension)
             total += sizes[kind] * count
         assert total == expected, struct
+        sizes[f"struct {struct}"] = total

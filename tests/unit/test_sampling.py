@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.simulated import rows
+from wgprof.agent.maps import PAGE, SAMPLING, Control
 from wgprof.agent.sampling import BUDGET_EVENTS_PER_S, COARSEST, INITIAL, RULE, Sampler, choose, distances, sample_below
 from wgprof.analysis.journeys import Sampling
 
@@ -73,6 +76,21 @@ def test_the_agent_and_the_analysis_agree(every: int, nonce: int) -> None:
     by_agent = (nonce * 2654435769) % 2**32 < sample_below(every)  # as is_below of probes/state.h
     assert golden().takes(np.array([nonce], dtype=np.uint64), every)[0] == by_agent
     assert sample_below(0) == 0
+
+
+def test_a_new_n_is_put_in_force_as_a_whole() -> None:
+    """A hand-off reads bound and distances while the agent may stand between any two of its writes."""
+    fd = os.memfd_create("control")
+    os.truncate(fd, PAGE)
+    control = Control(fd, [])
+    with mmap.mmap(fd, PAGE) as memory:
+        for every, before in ((32, 0), (4, 32), (1, 4), (0, 1)):
+            control.sample_every(every)
+            turn = memory[2 * SAMPLING.size]
+            now, then = (SAMPLING.unpack_from(memory, SAMPLING.size * which) for which in (turn, 1 - turn))
+            assert now == (sample_below(every), *distances(max(every, 1)))
+            assert then[0] == sample_below(before), "who has begun with the one before goes on with it"
+    os.close(fd)
 
 
 def test_a_fixed_n_stays() -> None:

@@ -21,9 +21,10 @@ _CELL_QUADS = CELL.size // 8
 OBJECT = struct.Struct("<7Q4I16s32s28sI")
 _OBJECT_KIND = 56
 OBJECT_DEVICE, OBJECT_PEER, OBJECT_GONE = 1, 2, 3
-#: struct control: sample_below, four distances of the sampling, filter_names, top_slot, clock_cursor, reserved, names
-CONTROL = struct.Struct("<Q8I128s")
-_CONTROL_NAMES = 40
+#: struct sampling, and struct control: two of it, which one is in force, filter_names, top_slot, clock_cursor, names.
+SAMPLING = struct.Struct("<Q4I")
+CONTROL = struct.Struct("<24s24s4I128s")
+_CONTROL_TURN, _CONTROL_FILTER, _CONTROL_NAMES = 48, 52, 64
 NAME_SIZE = 16
 MAX_NAMES = 8
 
@@ -59,13 +60,14 @@ class Control:
         names = b"".join(name.encode()[: NAME_SIZE - 1].ljust(NAME_SIZE, b"\0") for name in interfaces[:MAX_NAMES])
         self._map[_CONTROL_NAMES : _CONTROL_NAMES + len(names)] = names
         # The number last: until then all interfaces are wanted.
-        self._map[24:28] = struct.pack("<I", min(len(interfaces), MAX_NAMES))
+        self._map[_CONTROL_FILTER] = min(len(interfaces), MAX_NAMES)
 
     def sample_every(self, n: int) -> None:
         """Journeys: one nonce in n; 0 for none."""
-        if n:
-            self._map[8:24] = struct.pack("<4I", *distances(n))
-        self._map[0:8] = struct.pack("<Q", sample_below(n))
+        # The agent may be interrupted for long between two of its writes, so one byte puts all of it in force.
+        turn = 1 - self._map[_CONTROL_TURN]
+        SAMPLING.pack_into(self._map, turn * SAMPLING.size, sample_below(n), *distances(max(n, 1)))
+        self._map[_CONTROL_TURN] = turn
 
 
 class Objects:
