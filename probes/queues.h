@@ -155,9 +155,9 @@ INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 
 /* The first sampled packet of a hand-off. */
 struct sampled {
-	const struct sampling *sampling;
 	u64 nonce, end;
 	u64 at;		/* when the hand-off was on the peer's queue; 0 if none is sampled */
+	u32 turn;
 };
 
 /* Another CPU sent to the same peer meanwhile, and nonces between those of this hand-off are its. */
@@ -171,8 +171,8 @@ INLINE void find_sampled(struct sampled *sampled, const struct handoff *handoff,
 	u64 nonce = handoff->nonce, below;
 	u32 i, packets = handoff->packets;
 
-	sampled->sampling = sampling_now();
-	below = sampled->sampling->below;
+	sampled->turn = sampling_turn();
+	below = sampling_at(sampled->turn)->below;
 	for (i = 0; transmit && i < SEARCHED_IN_HANDOFF; i++, nonce++) {
 		/* The compiler must not fold both limits into one, of which the verifier knows no bound. */
 		asm volatile("" : "+r"(packets));
@@ -190,8 +190,9 @@ INLINE void find_sampled(struct sampled *sampled, const struct handoff *handoff,
  * The sampled nonce after this one.  Of the multiples of one number modulo another those in an interval
  * are at most three distances apart, of which one is the sum of the two others (Sos 1958).
  */
-INLINE u64 next_sampled(const struct sampling *sampling, u64 nonce)
+INLINE u64 next_sampled(u64 nonce, u32 turn)
 {
+	const struct sampling *sampling = sampling_at(turn);
 	u64 multiple = sample_multiple(nonce);
 	/* Sign bits instead of branches, whose every sequence the verifier would follow. */
 	u64 up = (multiple + sampling->up_by - sampling->below) >> 63;
@@ -204,7 +205,7 @@ INLINE u64 next_sampled(const struct sampling *sampling, u64 nonce)
 
 /* One event for each, so that every journey has its beginning. */
 INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff *handoff, bool transmit, u8 flags,
-			 const struct sampled *sampled, bool typed)
+			 const struct sampled *sampled)
 {
 	u64 start = transmit ? state->xmit.start : state->receive.start;
 	u64 nonce = sampled->nonce, skb = handoff->skb;
@@ -217,15 +218,15 @@ INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff 
 
 	if (transmit && is_interleaved(handoff)) {
 		for (i = 0; i < SEARCHED_IN_HANDOFF && skb; i++) {
-			step.nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+			step.nonce = read64(skb + OFF_SKB_CB + PACKET_NONCE);
 			step.flags = flags | (i ? 0 : EVENT_HEAD);
-			if (is_below(step.nonce, sampled->sampling->below))
+			if (is_below(step.nonce, sampling_at(sampled->turn)->below))
 				emit(state, cpu, &step);
-			skb = load64(skb, OFF_SKB_NEXT, typed);
+			skb = read64(skb + OFF_SKB_NEXT);
 		}
 		return;
 	}
-	for (i = 0; i < SAMPLED_IN_HANDOFF && nonce < sampled->end; i++, nonce = next_sampled(sampled->sampling, nonce)) {
+	for (i = 0; i < SAMPLED_IN_HANDOFF && nonce < sampled->end; i++, nonce = next_sampled(nonce, sampled->turn)) {
 		step.nonce = nonce;
 		step.flags = flags | (nonce == handoff->nonce ? EVENT_HEAD : 0);
 		emit(state, cpu, &step);
@@ -236,8 +237,7 @@ INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff 
  * Its return: whether the peer's queue took the hand-off; and whether the device's ring, which is
  * next, has room.
  */
-INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *handoff, bool transmit, bool accepted,
-			  bool typed)
+INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *handoff, bool transmit, bool accepted)
 {
 	struct block *block, *device_block;
 	struct sampled sampled = {};
@@ -277,7 +277,7 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 	}
 out:
 	if (sampled.at)
-		emit_handoff(state, cpu, handoff, transmit, flags, &sampled, typed);
+		emit_handoff(state, cpu, handoff, transmit, flags, &sampled);
 	handoff->skb = 0;
 	return 0;
 }
@@ -300,7 +300,7 @@ INLINE int on_enqueued(u64 queue, u64 skb, u64 ret, bool typed)
 	if (!handoff)
 		return 0;
 	if (state->handing_off == HANDING_RX)
-		return finish_handoff(state, cpu, &state->rx, false, (u8)ret, typed);
+		return finish_handoff(state, cpu, &state->rx, false, (u8)ret);
 	/* Counted in the map's memory: the verifier then need not follow every count. */
 	state->tx.packets = 0;
 	for (i = 0; i < SEGMENTS_IN_HANDOFF && skb; i++) {
@@ -308,9 +308,10 @@ INLINE int on_enqueued(u64 queue, u64 skb, u64 ret, bool typed)
 		last = skb;
 		skb = load64(skb, OFF_SKB_NEXT, typed);
 	}
-	state->tx.last = load64(last, OFF_SKB_CB + PACKET_NONCE, typed);
+	/* Not by a cast or a type, which the verifier no longer knows of it. */
+	state->tx.last = read64(last + OFF_SKB_CB + PACKET_NONCE);
 	state->xmit_packets += state->tx.packets;
-	return finish_handoff(state, cpu, &state->tx, true, (u8)ret, typed);
+	return finish_handoff(state, cpu, &state->tx, true, (u8)ret);
 }
 
 /* A kretprobe sees none: it takes the hand-off begun last on this CPU. */
@@ -325,9 +326,9 @@ INLINE int on_enqueued_last(u64 ret, bool typed)
 	which = state->handing_off;
 	state->handing_off = HANDING_NONE;
 	if (which == HANDING_TX && state->tx.skb)
-		return finish_handoff(state, cpu, &state->tx, true, (u8)ret, typed);
+		return finish_handoff(state, cpu, &state->tx, true, (u8)ret);
 	if (which == HANDING_RX && state->rx.skb)
-		return finish_handoff(state, cpu, &state->rx, false, (u8)ret, typed);
+		return finish_handoff(state, cpu, &state->rx, false, (u8)ret);
 	state->losses[LOSS_UNMATCHED]++;
 	return 0;
 }

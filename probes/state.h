@@ -241,12 +241,15 @@ INLINE u64 sample_multiple(u64 nonce)
 	return (u32)(nonce * SAMPLE_STEP);
 }
 
-/* What is in force; whoever needs more than one of its members asks once, as the agent changes it at any time. */
-INLINE const struct sampling *sampling_now(void)
+/* Which of the two is in force; whoever needs more than one of its members asks once, as the agent turns at any time. */
+INLINE u32 sampling_turn(void)
 {
-	struct control *c = the_control();
+	return the_control()->turn;
+}
 
-	return &c->sampling[c->turn & 1];
+INLINE const struct sampling *sampling_at(u32 turn)
+{
+	return &the_control()->sampling[turn & 1];
 }
 
 /*
@@ -260,7 +263,7 @@ INLINE bool is_below(u64 nonce, u64 below)
 
 INLINE bool is_sampled(u64 nonce)
 {
-	return is_below(nonce, sampling_now()->below);
+	return is_below(nonce, sampling_at(sampling_turn())->below);
 }
 
 struct step {

@@ -81,7 +81,8 @@ def test_object_and_control_sizes_follow_the_header() -> None:
         match = re.search(rf"struct {struct} \{{(.*?)\n\}};", HEADER, re.DOTALL)
         assert match
         total = 0
-        for kind, _, dimensions in re.findall(r"^\t(u64|u32|u8|char|struct sampling) (\w+)((?:\[\w+\])*);", match.group(1), re.M):
+        member = r"^\t(u64|u32|u8|char|struct sampling) (\w+)((?:\[\w+\])*);"
+        for kind, _, dimensions in re.findall(member, match.group(1), re.M):
             count = 1
             for dimension in re.findall(r"\[(\w+)\]", dimensions):
                 count *= constants.get(dimension) or int(dimension)

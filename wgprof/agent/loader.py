@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from wgprof.agent.instructions import CAST_CALL, MEMORY, complete, memory_flags
+from wgprof.agent.kprobes import Kprobes, find_tracefs
 from wgprof.agent.maps import Control
 from wgprof.agent.plan import Attachment, Facts, Missing, Resolved, resolve
 from wgprof.agent.tracing import TracingError, attach_tracing, btf_descriptor, load_tracing
@@ -122,6 +123,7 @@ class Programs:
 
         self._links: Dict[str, int] = {}  # program -> descriptor: of fentry and fexit, which are not bcc's business
         self._btf_fds: Dict[str, int] = {"vmlinux": 0}
+        self._kprobes = Kprobes(find_tracefs())
 
     def load(self, a: Attachment) -> int:
         """Has the kernel verify a program; returns its descriptor.  Raises LoadError with the verifier's words."""
@@ -154,6 +156,11 @@ class Programs:
             except TracingError as error:
                 raise LoadError(str(error)) from error
             return
+        if a.kind in ("kprobe", "kretprobe"):
+            # Else by bcc, without its advantages.
+            with contextlib.suppress(OSError):
+                self._kprobes.attach(a.program, fd, a.symbol, a.module, a.instances)
+                return
         bpf, program, symbol = self.bpf, a.program.encode(), a.symbol.encode()
         with _captured_stderr() as captured:
             try:
@@ -165,6 +172,10 @@ class Programs:
                     bpf.attach_raw_tracepoint(tp=symbol, fn_name=program)
             except Exception as error:
                 raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
+
+    def missed(self) -> Dict[str, int]:
+        """By program, the runs of kprobes that the kernel left out before it came to the program."""
+        return self._kprobes.missed()
 
     def start_clock(self, a: Attachment, hz: int, cpu: int) -> None:
         """Runs a program `hz` times a second on one CPU.  Raises an exception of bcc's."""
@@ -187,6 +198,7 @@ class Programs:
             if fd:
                 os.close(fd)
         self._links, self._btf_fds = {}, {"vmlinux": 0}
+        self._kprobes.close()
         with contextlib.suppress(Exception):
             self.bpf.cleanup()
 
@@ -259,6 +271,10 @@ class Probes:
         for item in self.attached:
             if item.attachment.kind == "perf" and self._programs is not None:
                 self._programs.start_clock(item.attachment, hz, cpu)
+
+    def missed(self) -> Dict[str, int]:
+        """By program, see Programs.missed."""
+        return self._programs.missed() if self._programs is not None else {}
 
     def map_fd(self, name: str) -> int:
         assert self._programs is not None

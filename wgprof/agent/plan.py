@@ -14,6 +14,9 @@ from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Optional, Set
 
 from wgprof.agent.btf import BtfError
 
+#: Calls of a function that tasks may have under way at once: one for each device's worker on each CPU, and each peer's.
+INSTANCES = 1024
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -51,6 +54,7 @@ class Attachment:
     source: str  # the line of C that makes it
     affects: str
     type_id: int = 0  # of the function in its module's type information, for fentry and fexit
+    instances: Optional[int] = None  # a kretprobe's, see kprobes.py; 0: as many as the kernel thinks best
 
 
 @dataclass(frozen=True)
@@ -238,7 +242,8 @@ def _candidate(
     program = "probe_" + entry["point"].replace(" ", "_").replace(".", "_").replace("-", "_")
 
     def made(symbol: str, program: str, source: str, type_id: int = 0) -> Tuple[Attachment, str]:
-        return Attachment(entry["point"], kind, symbol, module, program, source, affects, type_id), ""
+        instances = None if kind != "kretprobe" else INSTANCES if entry.get("preemptible") else 0
+        return Attachment(entry["point"], kind, symbol, module, program, source, affects, type_id, instances), ""
 
     if kind == "perf":
         return made(function, program, f"CLOCK({program}, {handler})")

@@ -204,7 +204,7 @@ class Recorder:
         statistics = self._meter.finish()
         self._control.sample_every(0)
         self._drain.empty()
-        rows = []
+        rows, missed = [], self._probes.missed()
         for attached in self._probes.attached:
             measured, a = statistics[attached.fd], attached.attachment
             rows.append(
@@ -214,8 +214,8 @@ class Recorder:
                     "kind": a.kind,
                     "runs": measured.runs,
                     "run_ns": measured.run_ns,
-                    "misses": measured.recursion_misses,
-                    "error": "",
+                    "misses": measured.recursion_misses + missed.get(a.program, 0),
+                    "error": self._probes.refusals.get(a.point, ""),
                     "affects": a.affects,
                 }
             )
@@ -292,7 +292,13 @@ def describe_layout() -> Dict[str, Any]:
 def hello(probes: Probes, bcc: str, interfaces: List[netns.Interface], outer: Outer) -> Dict[str, Any]:
     """The HELLO frame, but for the times."""
     attached = [
-        {"point": a.point, "symbol": a.symbol, "kind": a.kind, "error": "", "affects": a.affects}
+        {
+            "point": a.point,
+            "symbol": a.symbol,
+            "kind": a.kind,
+            "error": probes.refusals.get(a.point, ""),
+            "affects": a.affects,
+        }
         for a in (item.attachment for item in probes.attached)
     ]
     wireguard = kernel.describe_wireguard()

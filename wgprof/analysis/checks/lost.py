@@ -72,6 +72,7 @@ def _tainted_by(cause: str) -> tuple[str, ...]:
 
 def _probe_checks(probes: pd.DataFrame) -> list[Check]:
     rows = []
+    lesser = 0
     for row in probes.to_dict("records"):
         point, affects = clean(row["point"]), clean(row["affects"], 120)
         taints = tuple(part.strip() for part in affects.split(",") if part.strip())
@@ -82,6 +83,9 @@ def _probe_checks(probes: pd.DataFrame) -> list[Check]:
             skipped = f"the kernel skipped {int(row['misses']):,} runs of {clean(row['symbol'])}"
             detail = f"{skipped}; incomplete: {affects or 'nothing'}"
             rows.append(Check("probes", point, float(row["misses"]), 0, "runs", FAIL, detail, taints))
+        lesser += bool(row["error"]) and str(row["kind"]) != "missing"
     if not rows and len(probes):
-        rows.append(Check("probes", "all probes", 0, 0, "runs", OK, f"{len(probes)} attached, none missed a run"))
+        detail = f"{len(probes)} attached, none missed a run"
+        detail += f"; {lesser} in a dearer way than planned, which the kernel refused" if lesser else ""
+        rows.append(Check("probes", "all probes", 0, 0, "runs", OK, detail))
     return rows
