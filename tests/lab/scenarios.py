@@ -123,7 +123,7 @@ def run_all(names: Sequence[str], kernel: str, seeds: int, folder: Path) -> tupl
                 recording = folder / f"{scenario.name}-{kernel}-{seed}.wgprof"
                 try:
                     if not recorded(scenario, kernel, seed, recording):
-                        _record(labs, kinds[scenario.name], scenario, seed, recording)
+                        record_once_more(labs, kinds[scenario.name], scenario, seed, recording)
                     run = Run(scenario, kernel, seed, judge(scenario, recording))
                 except WgprofError as error:
                     failures.append(f"{scenario.name}, seed {seed}: {error.sentence}")
@@ -134,7 +134,7 @@ def run_all(names: Sequence[str], kernel: str, seeds: int, folder: Path) -> tupl
     return runs, failures
 
 
-def _record(labs: Labs, kind: LabSettings, scenario: Scenario, seed: int, recording: Path) -> None:
+def record_once_more(labs: Labs, kind: LabSettings, scenario: Scenario, seed: int, recording: Path) -> None:
     """Raises WgprofError; an emulator that failed is started once more."""
     for left in (1, 0):
         try:

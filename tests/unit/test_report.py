@@ -135,6 +135,8 @@ def test_nothing_is_loaded_from_anywhere(page: tuple[str, Page]) -> None:
     policies = [a["content"] for tag, a in parsed.tags if a.get("http-equiv") == "Content-Security-Policy"]
     assert len(policies) == 1
     assert str(policies[0]).startswith("default-src 'none'")
+    ((scripts),) = re.findall(r"script-src ([^;]*);", str(policies[0]))
+    assert all(re.fullmatch(r"'sha256-[A-Za-z0-9+/=]{44}'", source) for source in scripts.split()), scripts
 
 
 def test_the_figures_cannot_be_sent_to_plotlys_makers() -> None:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def render(recording: Tables, analysis: Analysis, title: str, against: Against |
         style=Markup((folder / "style.css").read_text()),  # noqa: S704  # our own files, not the recording's
         script=Markup((folder / "report.js").read_text()),  # noqa: S704
         plotly=plotly_source(),
+        allowed_scripts=Markup(allowed_scripts()),  # noqa: S704  # its quotes are part of it
     )
     return _with_recordings(page, [(ELEMENT, recording), *([(OTHER_ELEMENT, against.recording)] if against else [])])
 
@@ -116,6 +118,13 @@ def _file_name(title: str) -> str:
 def plotly_source() -> str:
     """plotly.js as `report.js` inflates it."""
     return inflatable(get_plotlyjs())
+
+
+@cache
+def allowed_scripts() -> str:
+    """Value of `script-src` in a page's policy: `report.js`, and plotly.js that it inflates.  No other script runs."""
+    texts = ((resource_dir("reports") / "report.js").read_text(), get_plotlyjs())
+    return " ".join(f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'" for text in texts)
 
 
 def _with_recordings(page: str, recordings: list[tuple[str, Tables]]) -> str:

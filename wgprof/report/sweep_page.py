@@ -16,7 +16,7 @@ from wgprof.errors import WgprofError
 from wgprof.model.predict import Prediction
 from wgprof.recording.writer import replacing, this_version
 from wgprof.report import sweep as words
-from wgprof.report.page import plotly_source
+from wgprof.report.page import allowed_scripts, plotly_source
 from wgprof.report.sections import inflatable
 from wgprof.resources import resource_dir
 from wgprof.sweep.configuration import AXES
@@ -80,6 +80,7 @@ def render(results: words.Results, title: str) -> str:
         style=Markup((folder / "style.css").read_text()),  # noqa: S704  # our own files
         script=Markup((folder / "report.js").read_text()),  # noqa: S704
         plotly=plotly_source(),
+        allowed_scripts=Markup(allowed_scripts()),  # noqa: S704
     )
 
 
