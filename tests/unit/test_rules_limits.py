@@ -9,8 +9,8 @@ from tests.support.situation import DEVICE, INTERVAL_NS, START_NS, WG0, Situatio
 from tests.unit.test_rules_serving import diagnosed, outcome, serial_tx
 from wgprof.analysis.summary import analyse
 from wgprof.rules.diagnose import RULES, diagnose
-from wgprof.rules.finding import EXPLAINED, FOUND, NOT_DECIDABLE, NOT_FOUND
-from wgprof.rules.precedence import TABLE
+from wgprof.rules.finding import EXPLAINED, FOUND, NOT_DECIDABLE, NOT_FOUND, Bound, Finding, Outcome, Severity
+from wgprof.rules.precedence import TABLE, explain_away
 from wgprof.rules.verdict import verdict
 
 
@@ -200,3 +200,21 @@ def test_full_cpus_without_a_signature_are_said_to_be_full() -> None:
     first = verdict(analysis, diagnosis)[0]
     assert first.startswith("Nothing found but full CPUs")
     assert "Encryption takes 1.28 CE" in first
+
+
+def finding(name: str, ce: float | None, cpu: int | None) -> Outcome:
+    """A rule that found something; `ce` is CPU time that it is about, if any."""
+    one = Finding(name, name, "", "it", "", (), Severity(ce), Bound(None), (), "", (), cpu=cpu)
+    return Outcome(name, name, FOUND, "", findings=(one,))
+
+
+@pytest.mark.parametrize(
+    ("ce", "cpu", "state"), [(0.9, 1, EXPLAINED), (1.8, None, EXPLAINED), (0.9, 0, FOUND), (None, None, FOUND)]
+)
+def test_what_is_outside_explains_a_stalled_head_only_where_it_takes_its_cpu(
+    ce: float | None, cpu: int | None, state: str
+) -> None:
+    """A link, a socket's buffer or an MTU keeps no worker from running."""
+    outside, stalled = explain_away([finding("S16", ce, cpu), finding("S6", None, 1)])
+    assert outside.state == FOUND
+    assert stalled.state == state

@@ -19,6 +19,11 @@ def _same_cpu(explainer: Finding, explained: Finding) -> bool:
     return explainer.cpu is None or explained.cpu is None or explainer.cpu == explained.cpu
 
 
+def _takes_the_cpu(explainer: Finding, explained: Finding) -> bool:
+    """Whether the limit is CPU time that others take; a link, a buffer and an MTU let every worker run."""
+    return explainer.severity.ce is not None and _same_cpu(explainer, explained)
+
+
 def _same_object(explainer: Finding, explained: Finding) -> bool:
     return explainer.object is None or explained.object is None or explainer.object == explained.object
 
@@ -38,7 +43,7 @@ TABLE: tuple[Explains, ...] = (
     Explains("S16", "S2", "the limit lies outside WireGuard, so a busy NAPI is not what holds traffic up"),
     Explains("S16", "S3", "the limit lies outside WireGuard, so busy transmit work is not what holds traffic up"),
     Explains("S16", "S14", "the limit lies outside WireGuard, or makes its packets smaller than they must be"),
-    Explains("S16", "S6", "a head waits for a CPU that something outside WireGuard keeps busy", _same_cpu),
+    Explains("S16", "S6", "a head waits for a CPU that something outside WireGuard keeps busy", _takes_the_cpu),
     Explains("S4", "S2", "the NAPI is busy because the polls of many peers share its CPU"),
     Explains("S4", "S1", "the CPU is full of polls that converged on it, not of what the NIC sends there", _same_cpu),
     Explains("S4", "S9", "the CPU is busy with polls that converged on it", _same_cpu),
