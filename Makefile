@@ -8,7 +8,7 @@ RECORD   ?=
 # Files side by side; the lab's tests are not, there is one lab.
 FAST     := $(BIN)/pytest -q --numprocesses=auto --dist=loadfile tests/unit tests/verify
 
-.PHONY: setup record report test test-fast lint verify lab-test browser-test screenshots matrix support-matrix kmod-soak kmod-leaks bench savings example papers scenarios clean help
+.PHONY: setup record report test test-fast lint verify lab-test browser-test screenshots matrix support-matrix kmod-soak kmod-leaks bench savings example papers scenarios caps clean help
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
@@ -21,6 +21,7 @@ help:
 	@echo "make kmod-soak             100,000 packets each way over a bad link, on every variant; 10 minutes"
 	@echo "make kmod-leaks            load, use and unload every variant 50 times; 15 minutes"
 	@echo "make scenarios             plant bottlenecks in the lab, and print what was planted against what was found; 15 minutes"
+	@echo "make caps                  caps predicted at half load against what passes at full load, in the lab; 5 minutes"
 	@echo "make bench                 what wgprof costs and how fast it drains, beside its peers"
 	@echo "make savings               what the inline module saves, measured in the lab (half an hour)"
 	@echo "make papers                the model of scaling against the published results, 10 minutes"
@@ -73,6 +74,9 @@ kmod-leaks: setup
 
 scenarios: setup
 	@$(BIN)/python -m tests.lab.scenarios
+
+caps: setup
+	@$(BIN)/python -m tests.lab.caps
 
 bench: setup
 	@$(BIN)/python -m bench.drain
