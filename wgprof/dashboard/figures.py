@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import plotly.graph_objects as go
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from wgprof.views.figure import Figure
 from wgprof.views.picture import Picture
 from wgprof.views.theme import INK
 
@@ -22,10 +22,9 @@ _CONFIG = {
 }
 
 
-def painted(figure: go.Figure, scheme: str) -> dict[str, Any]:
+def painted(figure: Figure, scheme: str) -> dict[str, Any]:
     """The figure as plain data, in the colours of a light or a dark page."""
-    # Not with update_layout and the like: Plotly checks every value it is given, and takes longer than drawing did.
-    data: dict[str, Any] = figure.to_plotly_json()
+    data = figure.plain()
     layout = data["layout"]
     ink, grid = _INK[scheme], _GRID[scheme]
     layout["font"] = {**layout.get("font", {}), "color": ink}
@@ -44,8 +43,8 @@ def painted(figure: go.Figure, scheme: str) -> dict[str, Any]:
 
 def shown(picture: Picture, scheme: str) -> Component:
     """A picture with its description under it."""
-    height = picture.figure.layout.height or 400
-    diagram = picture.figure.layout.xaxis.visible is False
+    height = picture.figure.layout.get("height", 400)
+    diagram = picture.figure.layout["xaxis"].get("visible") is False
     graph = dcc.Graph(
         id={"kind": "graph", "name": picture.name},
         figure=painted(picture.figure, scheme),

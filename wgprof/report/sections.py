@@ -81,7 +81,7 @@ def packed_figures(sections: list[Section]) -> Iterator[tuple[str, str]]:
     """Name and JSON of every figure, compressed and in Base64: neither can mean anything to an HTML parser."""
     for section in sections:
         for picture in section.pictures:
-            yield picture.name, inflatable(str(picture.figure.to_json(validate=False)))
+            yield picture.name, inflatable(picture.figure.to_json())
 
 
 def inflatable(text: str) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from wgprof.analysis.names import clean
+from wgprof.views.figure import Figure
 
 #: Okabe and Ito's palette: told apart with every common kind of colour blindness.
 COLOURS: Mapping[str, str] = {
@@ -45,23 +46,16 @@ def safe(text: object, longest: int = 48) -> str:
     return html.escape(clean(text, longest), quote=False)
 
 
-def base(height: int, **layout: object) -> go.Figure:
+def base(height: int, **layout: object) -> Figure:
     """An empty figure in the house style."""
-    figure = go.Figure(layout=style(height, {"xaxis": {}, "yaxis": {}}))
-    figure.update_layout(**layout)
+    figure = Figure(layout=style(height, {"xaxis": {}, "yaxis": {}}))
+    figure.update(**layout)
     return figure
 
 
-def dress(figure: go.Figure, height: int, **layout: object) -> None:
-    """Put a figure into the house style; `height` in pixels, the width is the page's."""
-    figure.update_layout(style(height, {axis: {} for axis in figure.layout if axis.startswith(("xaxis", "yaxis"))}))
-    figure.update_layout(**layout)
-
-
-def style(height: int, axes: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+def style(height: int, axes: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
     """A layout in the house style, with what each axis has of its own."""
     return {
-        "template": "none",
         "height": height,
         "autosize": True,
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -132,10 +126,9 @@ def ink_over(colour: str, hatched: bool = False) -> str:
     return "#10151b" if hatched or colour in _LIGHT else "#ffffff"
 
 
-def nothing(height: int, message: str) -> go.Figure:
+def nothing(height: int, message: str) -> Figure:
     """A figure that says why there is nothing to see."""
     figure = base(height, xaxis={"visible": False}, yaxis={"visible": False})
-    figure.add_annotation(
-        text=message, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"color": MUTED}
-    )
+    middle = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    figure.update(annotations=[{**middle, "text": message, "font": {"color": MUTED}}])
     return figure
