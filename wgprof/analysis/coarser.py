@@ -53,7 +53,8 @@ class Coarser:
         # All at once, so that the recording and what it has in memory can be forgotten.
         for name in BY_NAME:
             if name not in self._frames:
-                self._frames[name] = self._added_up(name, recording.table(name))
+                # A copy has its columns side by side: cut and grouped, that is several times as quick.
+                self._frames[name] = self._added_up(name, recording.table(name)).copy()
 
     @property
     def changed(self) -> bool:

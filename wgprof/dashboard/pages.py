@@ -87,7 +87,7 @@ def view_tables(view: View, cut: Cut) -> list[Component]:
     """The tables behind the figures of a view."""
     if view.missing(cut.part, cut.analysis):
         return []
-    behind = view_sheets(cut.analysis).get(view.name, [])
+    behind = view_sheets(view.name, cut.analysis)
     if view.name == latency.VIEW.name and cut.analysis.ends is not None:
         behind = [*behind, *ends.ends_sheets(cut.analysis.ends)]
     return grids(behind, view.name)

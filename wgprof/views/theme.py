@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from plotly.colors import sample_colorscale
@@ -32,6 +33,7 @@ MUTED = "#7a828c"
 WAIT = "#9aa5b1"
 #: Even steps of lightness, so it survives grey print.
 SCALE = "Cividis"
+_STEPS = 256
 #: For shares of which most are small: the ground shines through, so that it works on light and on dark.
 DENSITY = ((0.0, "rgba(213,94,0,0.12)"), (1.0, "rgba(213,94,0,1)"))
 INK, GRID = "#1c2530", "rgba(128,136,148,0.25)"
@@ -108,8 +110,13 @@ def faint(colour: str, opacity: float) -> str:
 
 
 def heat(share: float) -> str:
-    """The colour of a utilisation from 0 to 1."""
-    return str(sample_colorscale(SCALE, [min(max(share, 0.0), 1.0)])[0])
+    """The colour of a utilisation from 0 to 1, of which there are as many as anybody can tell apart."""
+    return _step(round(min(max(share, 0.0), 1.0) * _STEPS))
+
+
+@cache
+def _step(number: int) -> str:
+    return str(sample_colorscale(SCALE, [number / _STEPS])[0])
 
 
 def ink_on(share: float) -> str:
