@@ -3,8 +3,9 @@
 Two recordings, made as for `bench.analysis`: a large one and one of 30 seconds.  The server has two CPUs, which the
 browser shares.  `start` is from the command to the first page on the screen, with imports, reading and analysis;
 `page` is opening a page of a recording that was read, or the first while it is read; a filter is from the click to what
-it gives on the screen.  Then a recording that is being written: from a tick in the file to the screen, and the server's
-memory after 40 s and after 120 s of it.
+it gives on the screen, `all` until the figures further down are drawn too.  Then a recording that is being written:
+from a tick in the file to the screen, and the server's memory after 40 s and after 120 s of it.  With `--live-minutes`
+that alone, for so long and at the pace of a recorder: the memory of the server and of the page by the minute.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _WATCH = """
         document.addEventListener(kind, () => { window.seen.asked = performance.now(); }, true);
     new MutationObserver(() => { window.seen.shown = performance.now(); })
         .observe(document.documentElement, {attributeFilter: ['data-shown']});
+    new MutationObserver(() => { window.seen.all = performance.now(); })
+        .observe(document.documentElement, {attributeFilter: ['data-drawn']});
 """
 
 
@@ -47,6 +50,7 @@ class Times:
     first_s: float = 0.0  # from asking for the first page, the recording being read meanwhile
     page_ms: dict[str, float] = field(default_factory=dict)
     filter_ms: dict[str, float] = field(default_factory=dict)
+    all_ms: list[float] = field(default_factory=list)
     bytes: int = 0
 
 
@@ -69,29 +73,33 @@ def measured(path: Path) -> Times:
                 drawn(page)
                 times.page_ms[view.name] = (time.perf_counter() - began) * 1e3
                 page.evaluate(_WATCH)
-                times.filter_ms |= dict(_filters(page, view.name))
+                for name, shown_ms, all_ms in _filters(page, view.name):
+                    times.filter_ms[name] = shown_ms
+                    times.all_ms.append(all_ms)
             times.bytes = _resident(dashboard, "VmHWM")
         browser.close()
     return times
 
 
-def _filters(page: Page, view: str) -> Iterator[tuple[str, float]]:
+def _filters(page: Page, view: str) -> Iterator[tuple[str, float, float]]:
     for label in ("Transmit", "Receive", "Both"):
         page.locator("#direction").get_by_text(label, exact=True).click()
-        yield f"{view}, {label}", _taken(page)
+        yield f"{view}, {label}", *_taken(page)
     page.get_by_role("slider").first.focus()
     for step in range(2):
         page.keyboard.press("ArrowRight")
-        yield f"{view}, time {step}", _taken(page)
+        yield f"{view}, time {step}", *_taken(page)
     page.locator("#peers").click()
     page.get_by_role("option").first.click()
-    yield f"{view}, peer", _taken(page)
+    yield f"{view}, peer", *_taken(page)
 
 
-def _taken(page: Page) -> float:
-    page.wait_for_function("() => window.seen.shown > window.seen.asked")
+def _taken(page: Page) -> tuple[float, float]:
+    """Until what can be seen was drawn, and until everything was."""
+    page.wait_for_function("() => window.seen.shown > window.seen.asked && window.seen.all > window.seen.asked")
     drawn(page)
-    return float(page.evaluate("window.seen.shown - window.seen.asked"))
+    shown_ms, all_ms = page.evaluate("['shown', 'all'].map((what) => window.seen[what] - window.seen.asked)")
+    return float(shown_ms), float(all_ms)
 
 
 def _resident(dashboard: Served, what: str) -> int:
@@ -132,16 +140,44 @@ def measured_live(folder: Path) -> Live:
         return Live(ticks, early, _resident(dashboard, "VmRSS"))
 
 
+def print_live(folder: Path, minutes: int) -> None:
+    """Write a recording at the pace of a recorder and look at it: memory by the minute."""
+    part = Growing(folder / "live.wgprof.part", synthetic_frames(seconds=60.0 * minutes + 1))
+    part.grow(10)
+    with sync_playwright() as playwright, serving(part.path, "--live") as dashboard:
+        page = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS).new_page()
+        page.goto(dashboard.url)
+        began, seen = time.monotonic(), "(least) => Number(document.documentElement.dataset.version) >= least"
+        devtools = page.context.new_cdp_session(page)
+        for minute in range(1, minutes + 1):
+            while time.monotonic() < began + 60 * minute:
+                late = round((time.monotonic() - began) * 10) + 10 - part.ticks  # a tick is 100 ms
+                part.grow(max(late, 0))
+                page.wait_for_timeout(50)
+            page.wait_for_function(seen, arg=part.ticks, timeout=120_000)
+            devtools.send("HeapProfiler.collectGarbage")
+            heap = devtools.send("Runtime.getHeapUsage")["usedSize"]
+            nodes = page.evaluate("document.getElementsByTagName('*').length")
+            server = _resident(dashboard, "VmRSS")
+            click.echo(
+                f"  {minute:3} min: server {server / 1e6:4.0f} MB; page {heap / 1e6:4.0f} MB, {nodes:,} elements"
+            )
+
+
 @click.command()
 @click.option("--events", default=10_000_000, show_default=True, help="Journey events of the large recording.")
 @click.option(
     "--like", type=click.Path(path_type=Path), default=ROOT / "reports" / "example.wgprof", help="What to repeat."
 )
-def main(events: int, like: Path) -> None:
+@click.option("--live-minutes", type=click.IntRange(1), help="Only follow a recording being written, for so long.")
+def main(events: int, like: Path, live_minutes: int | None) -> None:
     """Build both recordings, look at each, print times and memory against the limits."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CPUS])
     with TemporaryDirectory() as folder:
+        if live_minutes is not None:
+            print_live(Path(folder), live_minutes)
+            return
         for name, wanted in (("large", {"events": events}), ("of 30 s", {"seconds": 30.0})):
             path = Path(folder) / "recording.wgprof"
             count, seconds = repeated(like, path, **wanted)  # type: ignore[arg-type]
@@ -163,7 +199,9 @@ def _print(times: Times, most_s: float, most_ms: float, most_bytes: float) -> No
     slowest = max(times.page_ms, key=lambda name: times.page_ms[name])
     click.echo(f"  page, most   {times.page_ms[slowest] / 1e3:6.2f} s ({slowest})")
     ordered = sorted(times.filter_ms.values())
-    click.echo(f"  filter, half {ordered[len(ordered) // 2]:6.0f} ms")
+    click.echo(
+        f"  filter, half {ordered[len(ordered) // 2]:6.0f} ms; all {sorted(times.all_ms)[len(ordered) // 2]:.0f} ms"
+    )
     for name in sorted(times.filter_ms, key=lambda name: -times.filter_ms[name])[:4]:
         click.echo(f"  filter, most {times.filter_ms[name]:6.0f} ms ({name})")
     click.echo(f"               limit {most_ms:.0f} ms: {_kept(ordered[-1], most_ms)}")

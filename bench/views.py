@@ -19,7 +19,7 @@ import click
 from bench.analysis import CPUS, ROOT, most_resident, repeated
 from wgprof.analysis.coarser import for_screens
 from wgprof.analysis.selection import Part, Selection
-from wgprof.analysis.summary import analyse
+from wgprof.analysis.summary import analyse, analyse_part
 from wgprof.recording.reader import open_recording
 from wgprof.views.catalogue import VIEWS, pictures
 
@@ -48,10 +48,10 @@ def _measure(path: Path) -> None:
 def _filter(name: str, whole: Part, selection: Selection) -> float:
     started = time.perf_counter()
     part = Part(whole, selection)
-    analysis = analyse(part, checked=False)
+    analysis = analyse_part(part)
     (view,) = (view for view in VIEWS if view.name == name)
     for picture in pictures(view, part, analysis, selection):
-        picture.figure.to_json(validate=False)
+        picture.figure.to_json()
     return time.perf_counter() - started
 
 

@@ -113,6 +113,7 @@ def drawn(page: Page) -> Page:
     """Wait until what the address says is on the screen."""
     page.wait_for_function(
         """() => document.documentElement.dataset.shown === location.search
+            && document.documentElement.dataset.drawn === location.search
             && !document.querySelector('.plot:not(:has(.main-svg)), .grid:not(:has(.ag-row))')"""
     )
     return page

@@ -143,3 +143,23 @@ def test_everything_works_with_the_keyboard(opened: Open, served: Served) -> Non
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Findings")
     expect(page.locator("#announce")).to_contain_text("Findings")
+
+
+def test_figures_and_tables_stay_where_they_are_and_take_what_is_new(opened: Open, served: Served) -> None:
+    page = opened(f"{served.url}?file=example&page=queues")
+    expect(page.locator(".grid .ag-row").first).to_be_visible()
+    page.evaluate("document.querySelectorAll('.plot, .ag-root').forEach((part) => { part.mine = true; })")
+    titles, rows = (
+        page.locator("#figure-queues .annotation-text"),
+        page.locator(".grid .ag-center-cols-container .ag-row"),
+    )
+    before, many = titles.count(), rows.count()
+    page.locator("#direction").get_by_text("Transmit", exact=True).click()
+    page.wait_for_function("() => location.search.includes('dir=tx')")
+    drawn(page)
+    assert page.evaluate("[...document.querySelectorAll('.plot')].every((part) => part.mine)")
+    assert 0 < titles.count() < before
+    page.wait_for_function(
+        "(many) => document.querySelectorAll('.grid .ag-center-cols-container .ag-row').length < many", arg=many
+    )
+    assert page.evaluate("[...document.querySelectorAll('.ag-root')].every((part) => part.mine)")

@@ -79,3 +79,4 @@ def test_live_goes_on_after_an_answer_that_never_came(opened: Open, tmp_path: Pa
         part.grow(3)
         wait_for_version(page, 15)
         assert len(lost) == 1
+        page.close()  # or it asks a server that is gone

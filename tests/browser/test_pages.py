@@ -69,3 +69,19 @@ def test_auto_follows_the_colours_of_the_system(opened: Open, served: Served) ->
     for scheme in ("dark", "light"):
         page = opened(served.url, scheme=scheme)
         expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
+
+
+def test_figures_grow_with_the_text_on_a_wide_screen(opened: Open, served: Served) -> None:
+    page = opened(f"{served.url}?page=latency")
+    small = page.locator("#figure-latency_where .ytick text").first.bounding_box()
+    page.set_viewport_size({"width": 3840, "height": 2160})
+    page.goto(f"{served.url}?page=latency")
+    drawn(page)
+    figure = page.locator("#figure-latency_where")
+    large, plot = figure.locator(".ytick text").first.bounding_box(), figure.locator(".main-svg").first.bounding_box()
+    about, bar = figure.locator("figcaption").bounding_box(), figure.locator(".bars .point path").nth(1).bounding_box()
+    assert small and large and plot and about and bar
+    assert large["height"] > 1.4 * small["height"]
+    assert plot["y"] + plot["height"] <= about["y"] + 1 and plot["width"] > 3000, "nothing is cut off"
+    page.mouse.move(bar["x"] + bar["width"] / 2, bar["y"] + bar["height"] / 2)
+    expect(figure.locator(".hovertext")).to_be_visible()

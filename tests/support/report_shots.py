@@ -47,7 +47,7 @@ def take(recording: Path, view: str, out: Path, against: Path | None = None) -> 
     shown = [picture for picture in shown if picture.name in wanted]
     if not shown:
         raise RuntimeError(f"{recording} has nothing for {view}")
-    height = sum(int(picture.figure.layout.height) + _AROUND_PX for picture in shown) + _HEAD_PX
+    height = sum(int(picture.figure.layout["height"]) + _AROUND_PX for picture in shown) + _HEAD_PX
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"
         more = ["--against", str(against)] if against else []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests.support.simulated import DEVICE, FIRST_PEER, START_NS, InMemory, Load, gateway
+from wgprof.analysis.journeys import Journeys
 from wgprof.analysis.selection import Part, Selection, as_part
 from wgprof.analysis.summary import analyse
 from wgprof.analysis.tables import STAGES, direction_of, total
@@ -83,3 +87,22 @@ def test_nothing_selected_is_nothing_that_flowed(selection: Selection) -> None:
     example = open_recording(Path(str(resource_dir("reports"))) / "example.wgprof")
     assert analyse(Part(example, selection)).window is None
     assert analyse(Part(InMemory(), selection)).window is None
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [Selection(), Selection(direction="rx"), Selection(0.7, 2.3), Selection(peers=frozenset({FIRST_PEER})),
+     Selection(1.0, None, "tx", frozenset({FIRST_PEER + 1})), Selection(80.0, 90.0)],
+    ids=str,
+)  # fmt: skip
+def test_a_part_of_a_part_is_the_same_as_of_the_recording(recording: InMemory, selection: Selection) -> None:
+    """What a part keeps for whatever is cut out of it changes nothing, nor does the order of rows."""
+    shuffled = recording.table("journeys").sample(frac=1, random_state=1)
+    for tables in (recording, replace(recording, tables={**recording.tables, "journeys": shuffled})):
+        whole, direct = Part(tables), Part(tables, selection)
+        for part in (Part(whole, selection), Part(whole, selection)):
+            for name in ("stages", "depths", "histograms", "journeys"):
+                pd.testing.assert_frame_equal(part.table(name), direct.table(name))
+            for each in fields(Journeys):
+                one, other = getattr(part.journeys, each.name), getattr(direct.journeys, each.name)
+                np.testing.assert_array_equal(one, other, each.name)

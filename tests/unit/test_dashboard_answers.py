@@ -46,7 +46,9 @@ def test_every_page_is_an_answer_for_every_recording(dashboard: Dashboard, name:
             answer = dashboard.answer(f"?file={file}&page={name}", scheme)
             assert answer.facts["page"] == name and answer.facts["file"] == file
             assert answer.verdict and text_of(answer.page)
-            text_of(dashboard.tables(f"?file={file}&page={name}"))
+            behind = dashboard.tables(f"?file={file}&page={name}")
+            text_of([behind.tiles, *(grid.component for grid in behind.grids)])
+            assert bool(answer.figures) == bool(answer.facts["outline"])
 
 
 def test_figures_are_in_the_colours_of_the_page(dashboard: Dashboard) -> None:
@@ -60,10 +62,21 @@ def test_figures_are_in_the_colours_of_the_page(dashboard: Dashboard) -> None:
 
 
 def test_what_was_drawn_once_is_at_hand(dashboard: Dashboard) -> None:
-    first = dashboard.answer("?page=queues&from=1&to=4", "light").page
-    again = dashboard.answer("?page=queues&to=4&from=1", "light").page
-    assert first[-1] is again[-1]
-    assert dashboard.answer("?page=queues&from=1&to=5", "light").page[-1] is not first[-1]
+    first = dashboard.answer("?page=queues&from=1&to=4", "light").figures
+    again = dashboard.answer("?page=queues&to=4&from=1", "light").figures
+    assert first and first[-1] is again[-1]
+    assert dashboard.answer("?page=queues&from=1&to=5", "light").figures[-1] is not first[-1]
+
+
+def test_what_stays_on_the_page_has_the_same_outline(dashboard: Dashboard) -> None:
+    def outlines(search: str) -> tuple[str, str]:
+        return dashboard.answer(search, "light").facts["outline"], dashboard.tables(search).outline
+
+    assert outlines("?page=queues&from=1&to=4") == outlines("?page=queues&from=2")
+    page, tables = outlines("?page=queues&dir=tx")
+    assert page == outlines("?page=queues")[0] and tables == outlines("?page=queues")[1]
+    assert outlines("?page=journeys&dir=tx")[0] != outlines("?page=journeys")[0], "fewer figures"
+    assert outlines("?page=cores")[0] != page and outlines("?page=cores&file=idle-6.12") == ("", "")
 
 
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:

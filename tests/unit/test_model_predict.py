@@ -105,27 +105,27 @@ def test_document_is_json_with_every_point_and_parameter() -> None:
 def test_figure_shows_bands_measurements_and_the_cap() -> None:
     prediction = predict(_ask(_machine(decrypt=(1000, 2000)), cores=(1, 2, 4, 8), tunnels=(4,)))
     seen = [Measured(_VANILLA, n, 4, 1.0 * n, 0.9 * n, 1.1 * n) for n in (1, 2, 4)]
-    figure = scaling(prediction, seen, cap_gbit_s=9.0)
+    figure = scaling(prediction, seen, cap_gbit_s=9.0).checked()
     names = [trace.name for trace in figure.data if trace.name]
     assert names == ["vanilla, predicted", "vanilla, measured"]  # three measured points are too few for the USL
     assert list(figure.data[1].x) == [1, 2, 4, 8]
     assert len(figure.layout.shapes) == 1
-    assert any(trace.name == "vanilla, USL" for trace in scaling(prediction).data)
+    assert any(trace.get("name") == "vanilla, USL" for trace in scaling(prediction).data)
 
 
 @pytest.mark.parametrize(("highest", "step"), [(1, 1), (2, 1), (16, 1), (17, 2), (64, 5), (1024, 100)])
 def test_no_tick_is_between_whole_numbers(highest: int, step: int) -> None:
     seen = [Measured(_VANILLA, 2, n, 1.0, 0.9, 1.1) for n in dict.fromkeys((1, highest))]
-    axis = scaling(None, seen, axis="tunnels").layout.xaxis
+    axis = scaling(None, seen, axis="tunnels").checked().layout.xaxis
     assert (axis.tick0, axis.dtick, axis.tickformat) == (0, step, "d")
 
 
 def test_the_caps_name_is_beside_the_figure_and_points_of_one_number_beside_each_other() -> None:
     seen = [Measured(a, 2, n, 1.0, 0.9, 1.1) for a in (_VANILLA, _INLINE) for n in (1, 8)]
-    figure = scaling(None, seen, axis="tunnels", cap_gbit_s=1.0)
+    figure = scaling(None, seen, axis="tunnels", cap_gbit_s=1.0).checked()
     (cap,) = figure.layout.annotations
     assert (cap.xref, cap.x, cap.xanchor, cap.y) == ("paper", 1, "left", 1.0)
-    assert figure.layout.margin.r > 100 > scaling(None, seen, axis="tunnels").layout.margin.r
+    assert figure.layout.margin.r > 100 > scaling(None, seen, axis="tunnels").layout["margin"]["r"]
     first, second = (trace for trace in figure.data if "measured" in trace.name)
     for n, left, right in zip((1, 8), first.x, second.x, strict=True):
         assert left < n < right < left + 0.2
@@ -133,8 +133,8 @@ def test_the_caps_name_is_beside_the_figure_and_points_of_one_number_beside_each
 
 
 def test_empty_figure_says_how_to_fill_it() -> None:
-    assert scaling(None).layout.annotations[0].text == EMPTY
-    assert "no point with 3 tunnels" in scaling(predict(_ask(_machine())), at=3).layout.annotations[0].text
+    assert scaling(None).layout["annotations"][0]["text"] == EMPTY
+    assert "no point with 3 tunnels" in scaling(predict(_ask(_machine())), at=3).layout["annotations"][0]["text"]
 
 
 @pytest.mark.parametrize(

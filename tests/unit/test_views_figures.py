@@ -49,7 +49,7 @@ def series_of(recording: InMemory, most_bins: int) -> CoreSeries:
 
 
 def test_pipeline_has_a_lane_for_each_cpu_or_peer_and_marks_the_busiest(analysis: Analysis) -> None:
-    figure = pipeline(analysis)
+    figure = pipeline(analysis).checked()
     lanes = hovers(figure)
     assert sum(lane.startswith("tx.encrypt —") for lane in lanes) == 3
     assert sum(lane.startswith("tx.send —") for lane in lanes) == 2
@@ -63,7 +63,7 @@ def test_pipeline_has_a_lane_for_each_cpu_or_peer_and_marks_the_busiest(analysis
 
 def test_pipeline_outlines_the_crypto_when_that_is_the_busiest() -> None:
     slow = Load(rate=1500, crypt_ns=900_000, serial_ns=10_000)
-    figure = pipeline(analyse(gateway(seconds=3, workers=2, tx=slow, seed=2)))
+    figure = pipeline(analyse(gateway(seconds=3, workers=2, tx=slow, seed=2))).checked()
     (marked,) = (shape for shape in figure.layout.shapes if shape.line.color == theme.ALERT)
     (title,) = (a for a in figure.layout.annotations if a.text == "<b>tx.encrypt</b>")
     assert marked.x0 < title.x < marked.x1
@@ -73,21 +73,22 @@ def test_pipeline_stays_readable_with_many_lanes(analysis: Analysis) -> None:
     (server,) = (s for s in analysis.servers if s.kind == "tx.work" and s.object == FIRST_PEER)
     many = [replace(server, object=n, utilisation=n / 100) for n in range(2, 60)]
     others = [s for s in analysis.servers if s.kind != "tx.work"]
-    lanes = [text for text in hovers(pipeline(replace(analysis, servers=[*others, *many]))) if "tx.send —" in text]
+    figure = pipeline(replace(analysis, servers=[*others, *many])).checked()
+    lanes = [text for text in hovers(figure) if "tx.send —" in text]
     assert len(lanes) == 8
     assert "object 59" in lanes[0]
     assert "51 more, on average" in lanes[-1]
 
 
 def test_ribbons_are_as_thick_as_what_they_carry(analysis: Analysis) -> None:
-    ribbons = [trace for trace in pipeline(analysis).data if trace.fillcolor == theme.WAIT]
+    ribbons = [trace for trace in pipeline(analysis).checked().data if trace.fillcolor == theme.WAIT]
     assert len(ribbons) == 4
     thickness = [trace.y[5] - trace.y[0] for trace in ribbons]
     assert thickness[2] / thickness[0] == pytest.approx(RX.rate / TX.rate, rel=0.1)
 
 
 def test_packet_time_has_the_steps_in_order(analysis: Analysis) -> None:
-    figure = packet_time(analysis)
+    figure = packet_time(analysis).checked()
     tx = [trace.name for trace in figure.data if trace.y[0] == "transmit"]
     assert tx == ["tx.stage", "tx.encrypt.wait", "tx.encrypt", "tx.send.wait", "tx.send"]
     waits = {w.wait: w.mean_ns for w in analysis.waits if w.object is None}
@@ -97,10 +98,10 @@ def test_packet_time_has_the_steps_in_order(analysis: Analysis) -> None:
 
 def test_packet_time_is_in_milliseconds_when_packets_wait_long(analysis: Analysis) -> None:
     waits = [replace(w, mean_ns=50e6) for w in analysis.waits]
-    figure = packet_time(replace(analysis, waits=waits))
+    figure = packet_time(replace(analysis, waits=waits)).checked()
     assert figure.layout.xaxis.title.text.endswith("ms")
     assert {trace.x[0] for trace in figure.data if trace.name.endswith(".wait")} == {50.0}
-    assert packet_time(analysis).layout.xaxis.title.text.endswith("µs")
+    assert packet_time(analysis).checked().layout.xaxis.title.text.endswith("µs")
 
 
 def test_core_series_keeps_every_nanosecond(recording: InMemory) -> None:
@@ -113,7 +114,7 @@ def test_core_series_keeps_every_nanosecond(recording: InMemory) -> None:
 
 
 def test_cores_leaves_out_stages_that_never_ran() -> None:
-    figure = cores(series_of(gateway(seconds=2, tx=TX), 50))
+    figure = cores(series_of(gateway(seconds=2, tx=TX), 50)).checked()
     text = words(figure)
     assert "tx.send" in text and "busy" in text
     assert "rx." not in text
@@ -125,7 +126,7 @@ def test_cores_fits_a_report_at_any_size(cpus: int) -> None:
     values = np.random.default_rng(1).random((cpus, bins))
     start_s = np.arange(float(bins))
     measured = dict.fromkeys(TRACKS, values)
-    figure = cores(CoreSeries(start_s, np.ones(bins), tuple(range(cpus)), values, measured))
+    figure = cores(CoreSeries(start_s, np.ones(bins), tuple(range(cpus)), values, measured)).checked()
     assert len(figure.to_json()) < 400_000
     assert figure.layout.height < 2600
 
@@ -135,7 +136,7 @@ def test_queues_draw_limits_only_where_they_matter_and_mark_refusals() -> None:
     empty, some = np.zeros(10, dtype=np.int64), np.array([0] * 9 + [6])
     low = DepthSeries("tx-queue", 2, start_s, np.full(10, 3.0), empty)
     high = DepthSeries("rx-queue", 2, start_s, np.full(10, 900.0), some)
-    figure = queues([low, high], Names())
+    figure = queues([low, high], Names()).checked()
     assert [shape.y0 for shape in figure.layout.shapes] == [1024]
     assert "rx-queue</b>, limit 1,024, 6 packets refused" in words(figure)
     (crosses,) = (trace for trace in figure.data if trace.mode == "markers")
@@ -150,7 +151,7 @@ def test_queues_of_many_peers_stay_small() -> None:
         for queue in ("tx-queue", "rx-queue")
         for peer in range(200)
     ]
-    figure = queues(series, Names())
+    figure = queues(series, Names()).checked()
     assert len(figure.to_json()) < 400_000
     assert len(figure.data) == 16 and all(int(trace.legendgroup) >= 180 for trace in figure.data)
 
@@ -175,7 +176,7 @@ def test_names_are_text_in_every_figure(analysis: Analysis, recording: InMemory)
     named = replace(analysis, names=Names(things))
     depths, arrivals, intervals = (recording.table(name) for name in ("depths", "arrivals", "intervals"))
     for figure in (pipeline(named), queues(depth_series(depths, arrivals, intervals, 50), named.names)):
-        texts = json.dumps(list(strings(figure.to_plotly_json())), ensure_ascii=False)
+        texts = json.dumps(list(strings(figure.plain())), ensure_ascii=False)
         assert "&lt;b&gt;x" in texts
         assert "<a " not in texts
         assert "\x1b" not in texts and "\\u001b" not in texts and "\u202e" not in texts
@@ -191,10 +192,10 @@ def strings(value: Any) -> list[str]:
 
 def test_nothing_to_draw_is_said() -> None:
     nothing = analyse(InMemory())
-    assert "No packet" in words(pipeline(nothing))
-    assert "No queue" in words(queues([], Names()))
-    assert "No CPU" in words(cores(series_of(InMemory(), 10)))
-    assert "No times" in words(packet_time(nothing))
+    assert "No packet" in words(pipeline(nothing).checked())
+    assert "No queue" in words(queues([], Names()).checked())
+    assert "No CPU" in words(cores(series_of(InMemory(), 10)).checked())
+    assert "No times" in words(packet_time(nothing).checked())
 
 
 def test_labels_are_unique_and_short() -> None:

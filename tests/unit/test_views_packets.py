@@ -69,14 +69,14 @@ def test_typical_and_slowest_packets_lie_where_they_are_said_to(tx: Latency) -> 
     middle, slow = tx.between(0.45, 0.55).sum(), tx.between(0.99, 1.0).sum()
     assert total[int(0.45 * total.size) - 1] <= middle <= total[int(0.55 * total.size) + 1]
     assert slow == pytest.approx(total[int(0.99 * total.size) :].mean(), rel=0.02)
-    figure = latency.waterfall([tx])
+    figure = latency.waterfall([tx]).checked()
     ends = [float(trace.base[-1] + trace.x[-1]) for trace in figure.data]
     assert ends == pytest.approx([time / (1e6 if time > 1e6 else 1e3) for time in (middle, slow)], rel=0.01)
     assert list(figure.data[0].base[1:]) == pytest.approx(np.cumsum(figure.data[0].x)[:-1], abs=0.001)
 
 
 def test_percentiles_are_those_of_the_packets_and_stop_where_nothing_is_known(tx: Latency) -> None:
-    figure = latency.percentiles([tx])
+    figure = latency.percentiles([tx]).checked()
     (whole,) = (trace for trace in figure.data if trace.name == "end to end")
     at = int(np.argmin(np.abs(whole.x - 1)))  # one nine: 90 %
     share = 1 - 10.0 ** -float(whole.x[at])
@@ -86,7 +86,7 @@ def test_percentiles_are_those_of_the_packets_and_stop_where_nothing_is_known(tx
 
 
 def test_the_heat_map_has_every_moment_whole(tx: Latency) -> None:
-    figure = latency.over_time([tx], int(tx.began_ns[0]))
+    figure = latency.over_time([tx], int(tx.began_ns[0])).checked()
     sums = np.nansum(np.array(figure.data[0].z, dtype=float), axis=0)
     assert sums[sums > 0] == pytest.approx(100, abs=1)
 
@@ -102,7 +102,7 @@ def test_a_packet_that_was_ready_waits_for_the_one_before_it() -> None:
     at = order.index(2)
     assert joined.nonce[blocked.holder[at]] == 1 and blocked.until_ns[at] == 900
     assert [blocked.holder[order.index(n)] for n in (1, 3)] == [-1, -1]
-    figure = journeys.lanes(joined, found, blocked, Names(), 0)
+    figure = journeys.lanes(joined, found, blocked, Names(), 0).checked()
     (crossed,) = (trace for trace in figure.data if trace.name == "held by an earlier packet")
     assert crossed.x[0] == pytest.approx(0.7) and crossed.base[0] == pytest.approx(0.18)  # 200 to 900 ns, from 20
     assert "waited for packet 1 before it" in crossed.hovertext[0] and "CPU 1" in crossed.hovertext[0]
@@ -110,7 +110,7 @@ def test_a_packet_that_was_ready_waits_for_the_one_before_it() -> None:
 
 
 def test_lanes_are_the_slowest_first_with_their_cpus(tx: Latency, joined: Journeys) -> None:
-    figure = journeys.lanes(joined, tx, blocked_by(joined, tx), Names(), int(tx.began_ns[0]))
+    figure = journeys.lanes(joined, tx, blocked_by(joined, tx), Names(), int(tx.began_ns[0])).checked()
     ends = {a.y: a.x for a in figure.layout.annotations}
     assert ends["#1"] == pytest.approx(tx.total_ns.max() / 1e6)
     slowest = [ends[f"#{n}"] for n in range(1, 17)]
@@ -125,7 +125,7 @@ def test_lanes_are_the_slowest_first_with_their_cpus(tx: Latency, joined: Journe
 
 
 def test_the_slowest_packet_is_followed_across_cpus(tx: Latency, joined: Journeys) -> None:
-    figure = journeys.across_cpus(joined, tx, 0)
+    figure = journeys.across_cpus(joined, tx, 0).checked()
     (path,) = (trace for trace in figure.data if trace.name == "the slowest packet")
     row = int(tx.rows[int(np.argmax(tx.total_ns))])
     assert list(path.y) == [f"CPU {joined.cpu[step, row]}" for step in range(3) for _ in range(2)]
@@ -140,7 +140,7 @@ def bars(figure: go.Figure) -> dict[str, dict[str, float]]:
 
 def test_polls_by_what_they_found(recording: InMemory) -> None:
     mechanics = analyse(with_mechanics(recording)).mechanics
-    found = bars(wakeups.polls(mechanics.polls, Names()))
+    found = bars(wakeups.polls(mechanics.polls, Names()).checked())
     row = next(row for row in mechanics.polls if row.object is None)
     label = f"{row.server}, all peers"
     assert found["took packets"][label] == pytest.approx(100 * row.productive / row.executions, abs=0.01)
@@ -148,7 +148,7 @@ def test_polls_by_what_they_found(recording: InMemory) -> None:
 
 
 def test_runs_for_each_packet(analysis: Analysis) -> None:
-    found = bars(wakeups.per_packet(analysis.mechanics.wakeups))
+    found = bars(wakeups.per_packet(analysis.mechanics.wakeups).checked())
     assert found["runs"]["tx.work: sends a peer's packets in order"] == pytest.approx(1.0)
     assert "threads woken" not in found, "that takes --detail"
 
@@ -167,7 +167,7 @@ def test_the_place_of_a_server_is_where_it_ran_longest() -> None:
 def test_the_flame_graph_adds_up(recording: InMemory) -> None:
     sampled = analyse(with_perf(recording)).sampled
     assert sampled is not None
-    (icicle,) = stacks.flame(sampled).data
+    (icicle,) = stacks.flame(sampled).checked().data
     values = dict(zip(icicle.ids, icicle.values, strict=True))
     labels = dict(zip(icicle.ids, icicle.labels, strict=True))
     assert values["/"] == 60 == sum(stack.samples for stack in sampled.stacks)
@@ -186,7 +186,7 @@ def test_without_perf_the_stacks_say_how_to_get_them(recording: InMemory, analys
 
 def test_every_check_is_a_mark_and_failures_come_first(analysis: Analysis) -> None:
     failed = [replace(analysis.checks[-1], verdict=checks.FAIL, subject="that", detail="too much")]
-    figure = quality.panel([*analysis.checks[:-1], *failed])
+    figure = quality.panel([*analysis.checks[:-1], *failed]).checked()
     assert sum(len(trace.x) for trace in figure.data) == len(analysis.checks)
     assert figure.layout.yaxis.categoryarray[0] == failed[0].name
     assert "FAILED: that</b>: too much" in words(figure)
@@ -195,7 +195,7 @@ def test_every_check_is_a_mark_and_failures_come_first(analysis: Analysis) -> No
 
 
 def test_littles_law_is_drawn_with_its_interval(analysis: Analysis) -> None:
-    figure = quality.little(analysis.queues, analysis.names)
+    figure = quality.little(analysis.queues, analysis.names).checked()
     laws = [q.law for q in analysis.queues if q.law is not None and q.law.residual is not None]
     drawn = sorted(float(x) for trace in figure.data for x in trace.x)
     assert drawn == pytest.approx(sorted(100 * (law.residual or 0) for law in laws), abs=0.01)
@@ -204,7 +204,7 @@ def test_littles_law_is_drawn_with_its_interval(analysis: Analysis) -> None:
 def test_the_distribution_of_a_depth_is_the_share_of_time_it_was_reached() -> None:
     held = np.zeros(BUCKETS, dtype=np.int64)
     held[[0, 1, 3]] = 50, 30, 20
-    (line,) = queues.distribution({("tx-queue", FIRST_PEER): held}, Names()).data
+    (line,) = queues.distribution({("tx-queue", FIRST_PEER): held}, Names()).checked().data
     assert dict(zip(line.x[:3].tolist(), line.y[:3].tolist(), strict=True)) == {1: 50.0, 2: 20.0, 3: 20.0}
     assert line.y[-1] == 0
 
@@ -213,7 +213,7 @@ def test_a_comparison_shows_what_changed_with_its_interval() -> None:
     slow = gateway(seconds=12, workers=2, tx=Load(rate=200, serial_ns=900_000), seed=1)
     fast = gateway(seconds=12, workers=2, tx=Load(rate=200, serial_ns=300_000), seed=2)
     comparison = compared(slow, fast)
-    found = {p.name: p.figure for p in compare.pictures_of(comparison, ("same", "same"))}
+    found = {p.name: p.figure.checked() for p in compare.pictures_of(comparison, ("same", "same"))}
     assert list(found) == ["compare_sides", "compare_changes", "compare_time"]
     marks = {label: (x, trace.name) for trace in found["compare_changes"].data
              for label, x in zip(trace.y, trace.x, strict=True)}  # fmt: skip

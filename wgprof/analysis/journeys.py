@@ -85,14 +85,21 @@ class Journeys:
         return np.asarray(self.direction == DIRECTIONS.index(direction), dtype=bool)
 
 
-def join_journeys(events: pd.DataFrame) -> Journeys:
-    """Join the rows of the `journeys` table; their order does not matter."""
+def join_journeys(events: pd.DataFrame, numbers: IntArray | None = None) -> Journeys:
+    """Join the rows of the `journeys` table; their order does not matter.
+
+    `numbers`, if they are known: for each row that of its packet, from 0 on, among these or more rows
+    (`packet_numbers`).
+    """
     # Ten million events: columns stay as narrow as they are, for fresh memory costs more than arithmetic.
-    events, point = _known(events, events["point"].to_numpy(dtype=np.int8))
+    point = events["point"].to_numpy(dtype=np.int8)
+    good = _known(point)
+    if not good.all():  # points that this version does not know
+        events, point, numbers = events[good], point[good], None if numbers is None else numbers[good]
     direction, step = np.divmod(point - np.int8(1), np.int8(_POINTS_PER_DIRECTION))
     end_ns, service_ns = ints(events, "end_ns"), ints(events, "service_ns")
     flags = events["flags"].to_numpy(dtype=np.uint8)
-    packet, first = _packets(events, direction)
+    packet, first = _renumbered(_numbered(events, direction) if numbers is None else numbers)
     count = first.size
 
     shape = (_POINTS_PER_DIRECTION, count)
@@ -126,14 +133,18 @@ def join_journeys(events: pd.DataFrame) -> Journeys:
     )
 
 
-def _known(events: pd.DataFrame, point: npt.NDArray[np.int8]) -> tuple[pd.DataFrame, npt.NDArray[np.int8]]:
-    """Without the points this version does not know."""
-    good = (point >= 1) & (point <= len(DIRECTIONS) * _POINTS_PER_DIRECTION)
-    return (events, point) if good.all() else (events[good], point[good])
+def packet_numbers(events: pd.DataFrame) -> IntArray:
+    """The number of each event's packet: what takes longest in joining, and is the same in each part of a recording."""
+    point = events["point"].to_numpy(dtype=np.int8)
+    return _numbered(events, (np.clip(point, 1, None) - np.int8(1)) // np.int8(_POINTS_PER_DIRECTION))
 
 
-def _packets(events: pd.DataFrame, direction: npt.NDArray[np.int8]) -> tuple[IntArray, IntArray]:
-    """The packet number of each event, and for each packet one of its events."""
+def _known(point: npt.NDArray[np.int8]) -> BoolArray:
+    return np.asarray((point >= 1) & (point <= len(DIRECTIONS) * _POINTS_PER_DIRECTION), dtype=bool)
+
+
+def _numbered(events: pd.DataFrame, direction: npt.NDArray[np.int8]) -> IntArray:
+    """The packet number of each event, in the order in which packets first appear."""
     session = events["object"].to_numpy().astype(np.int64)
     session <<= 1
     session |= direction
@@ -146,10 +157,18 @@ def _packets(events: pd.DataFrame, direction: npt.NDArray[np.int8]) -> tuple[Int
         nonce = pd.factorize(nonce)[0].astype(np.uint64)
     name = nonce.view(np.int64) << shift
     name |= session_number
-    packet, packets = pd.factorize(name)
-    first = np.zeros(len(packets), dtype=np.int64)
-    first[packet[::-1]] = np.arange(packet.size - 1, -1, -1)
-    return np.asarray(packet, dtype=np.int64), first
+    return np.asarray(pd.factorize(name)[0], dtype=np.int64)
+
+
+def _renumbered(numbers: IntArray) -> tuple[IntArray, IntArray]:
+    """The same without gaps, in the order in which they appear, and for each the first place where it does."""
+    first = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=np.int64)
+    first[numbers[::-1]] = np.arange(numbers.size - 1, -1, -1)
+    place = first[numbers]
+    appears = place == np.arange(numbers.size)
+    if np.count_nonzero(appears) == first.size and (np.diff(first) > 0).all():
+        return numbers, first
+    return (np.cumsum(appears) - 1)[place], np.flatnonzero(appears)
 
 
 @dataclass(frozen=True)

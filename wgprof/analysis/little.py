@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wgprof.analysis.tables import BoolArray, FloatArray
+from wgprof.analysis.tables import FloatArray
 
 #: Largest accepted difference, as a share of L.
 BOUND = 0.10
@@ -60,8 +60,7 @@ def little(batches: Batches, journeys: int) -> Little:
     correlation between depth and waits along.  A residual fails only when its whole interval is out of bounds
     and no few bursts decide it.
     """
-    everything = np.ones(batches.seconds.size, dtype=bool)
-    depth, rate, wait_ns = _estimate(batches, everything)
+    depth, rate, wait_ns = _estimate(batches)
     if wait_ns is None:
         return Little(depth, rate, None, None, None, None, "unknown", "no sampled journey passed it")
     product = rate * wait_ns / 1e9
@@ -85,12 +84,11 @@ def little(batches: Batches, journeys: int) -> Little:
     return Little(depth, rate, wait_ns, product, residual, interval, verdict, reason)
 
 
-def _estimate(batches: Batches, which: BoolArray) -> tuple[float, float, float | None]:
-    samples, seconds = batches.samples[which].sum(), batches.seconds[which].sum()
-    journeys = batches.journeys[which].sum()
-    depth = float(batches.depth_sum[which].sum() / samples) if samples else 0.0
-    rate = float(batches.accepted[which].sum() / seconds) if seconds else 0.0
-    return depth, rate, float(batches.wait_ns[which].sum() / journeys) if journeys else None
+def _estimate(batches: Batches) -> tuple[float, float, float | None]:
+    samples, seconds, journeys = batches.samples.sum(), batches.seconds.sum(), batches.journeys.sum()
+    depth = float(batches.depth_sum.sum() / samples) if samples else 0.0
+    rate = float(batches.accepted.sum() / seconds) if seconds else 0.0
+    return depth, rate, float(batches.wait_ns.sum() / journeys) if journeys else None
 
 
 def _is_even(batches: Batches) -> bool:
@@ -109,13 +107,16 @@ def _interval(batches: Batches) -> float | None:
     used = np.flatnonzero((batches.samples > 0) & (batches.seconds > 0))
     if used.size < _LEAST_BATCHES:
         return None
-    residuals = []
-    for left_out in used:
-        which = np.ones(batches.seconds.size, dtype=bool)
-        which[left_out] = False
-        depth, rate, wait_ns = _estimate(batches, which)
-        if wait_ns is None or depth <= 0:
-            return None
-        residuals.append((depth - rate * wait_ns / 1e9) / depth)
-    spread = np.asarray(residuals) - np.mean(residuals)
+    # What is left of each sum without each of the batches.
+    seconds, depth_sum, samples, accepted, wait_ns, journeys = (
+        values.sum() - values[used]
+        for values in (batches.seconds, batches.depth_sum, batches.samples, batches.accepted, batches.wait_ns,
+                       batches.journeys)
+    )  # fmt: skip
+    # Journeys weigh at least one: less is what rounding leaves of none.
+    if journeys.min() < 0.5 or depth_sum.min() <= 0:
+        return None
+    depth = depth_sum / samples
+    residuals = (depth - accepted / seconds * wait_ns / journeys / 1e9) / depth
+    spread = residuals - residuals.mean()
     return float(_SIGMAS * np.sqrt((used.size - 1) / used.size * np.sum(spread**2)))

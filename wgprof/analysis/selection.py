@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wgprof.analysis.journeys import Journeys, join_journeys
-from wgprof.analysis.tables import DIRECTIONS, BoolArray, Tables, direction_of, ints
+from wgprof.analysis.journeys import Journeys, join_journeys, packet_numbers
+from wgprof.analysis.tables import DIRECTIONS, BoolArray, IntArray, Tables, direction_of, ints
 
 #: Column that says what a row is about; the direction follows from the name in it.
 _NAMED: Mapping[str, str] = {
@@ -61,6 +61,7 @@ class Part:
         self.selection = Selection() if selection is None else selection
         self._recording = recording
         self._frames: dict[str, pd.DataFrame] = {}
+        self._in_order: dict[str, bool] = {}
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -82,30 +83,61 @@ class Part:
     @cached_property
     def journeys(self) -> Journeys:
         """The journeys of the part, joined once."""
-        return join_journeys(self._cut("journeys"))
+        events = self._recording.table("journeys")
+        keep = self._kept("journeys", events)
+        if not isinstance(self._recording, Part):
+            return join_journeys(events if keep is None else events[keep])
+        numbers = self._recording.packets
+        return join_journeys(events, numbers) if keep is None else join_journeys(events[keep], numbers[keep])
+
+    @cached_property
+    def packets(self) -> IntArray:
+        """The number of the packet of each row of journeys; whatever is cut out of this part needs them."""
+        return packet_numbers(self.table("journeys"))
+
+    def in_order(self, name: str) -> bool:
+        """Whether a table's rows are in the order of their t_ns."""
+        if name not in self._in_order:
+            self._in_order[name] = bool((np.diff(ints(self.table(name), "t_ns")) >= 0).all())
+        return self._in_order[name]
 
     def _cut(self, name: str) -> pd.DataFrame:
         frame = self._recording.table(name)
-        keep = self._kept(name, frame)
-        return frame if keep is None else frame[keep].reset_index(drop=True)
+        if self._selects_time and name not in _TIMELESS and "t_ns" in frame and _in_order(self._recording, name):
+            first, last = np.searchsorted(ints(frame, "t_ns"), self._times_ns)
+            frame = frame.iloc[first:last]
+            keep = self._kept(name, frame, timed=True)
+        else:
+            keep = self._kept(name, frame)
+        return (frame if keep is None else frame[keep]).reset_index(drop=True)
 
-    def _kept(self, name: str, frame: pd.DataFrame) -> BoolArray | None:
-        """The rows to keep; None: all of them."""
-        cuts = (self._in_time(name, frame), self._in_direction(name, frame), self._of_peers(name, frame))
+    def _kept(self, name: str, frame: pd.DataFrame, *, timed: bool = False) -> BoolArray | None:
+        """The rows to keep; None: all of them.  `timed`: they are all of the time selected."""
+        in_time = None if timed else self._in_time(name, frame)
+        cuts = (in_time, self._in_direction(name, frame), self._of_peers(name, frame))
         masks = [mask for mask in cuts if mask is not None]
         return np.logical_and.reduce(masks) if masks else None
 
+    @property
+    def _selects_time(self) -> bool:
+        return self.selection.start_s is not None or self.selection.end_s is not None
+
+    @cached_property
+    def _times_ns(self) -> tuple[int, int]:
+        """From when until before when."""
+        start_s, end_s = self.selection.start_s, self.selection.end_s
+        limits = np.iinfo(np.int64)
+        return (
+            limits.min if start_s is None else self.began_ns + _ns(start_s),
+            limits.max if end_s is None else self.began_ns + _ns(end_s),
+        )
+
     def _in_time(self, name: str, frame: pd.DataFrame) -> BoolArray | None:
-        selection = self.selection
         column = "end_ns" if name == "journeys" else "t_ns"
-        if (selection.start_s is None and selection.end_s is None) or column not in frame or name in _TIMELESS:
+        if not self._selects_time or column not in frame or name in _TIMELESS:
             return None
-        t_ns, keep = ints(frame, column), np.ones(len(frame), dtype=bool)
-        if selection.start_s is not None:
-            keep &= t_ns >= self.began_ns + _ns(selection.start_s)
-        if selection.end_s is not None:
-            keep &= t_ns < self.began_ns + _ns(selection.end_s)
-        return keep
+        t_ns, (first_ns, last_ns) = ints(frame, column), self._times_ns
+        return np.asarray((t_ns >= first_ns) & (t_ns < last_ns), dtype=bool)
 
     def _in_direction(self, name: str, frame: pd.DataFrame) -> BoolArray | None:
         wanted = self.selection.direction
@@ -130,6 +162,11 @@ class Part:
         objects = self._recording.table("objects")
         numbers, devices = ints(objects, "object"), ints(objects, "device")
         return frozenset(peers) | {int(n) for n in devices[np.isin(numbers, list(peers))]}
+
+
+def _in_order(recording: Tables, name: str) -> bool:
+    """Whether it is known, of a recording that is cut again and again, that a table is in the order of time."""
+    return isinstance(recording, Part) and recording.in_order(name)
 
 
 def _where(column: pd.Series, holds: Callable[[object], bool]) -> BoolArray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
 
 from wgprof.analysis import checks as quality
 from wgprof.analysis import units
@@ -11,7 +13,7 @@ from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
 from wgprof.analysis.held import CryptWait, Held, crypt_waits, held_rows
 from wgprof.analysis.histogram import HistogramSums
-from wgprof.analysis.journeys import JourneyCounts, Sampling, journey_counts
+from wgprof.analysis.journeys import JourneyCounts, Journeys, Sampling, journey_counts
 from wgprof.analysis.laws import Laws, laws_of
 from wgprof.analysis.ledger import Ledger, ledger_of
 from wgprof.analysis.mechanics import METRICS, Mechanics, mechanics_of
@@ -86,13 +88,13 @@ class Analysis:
     variant: Variant
     ledger: Ledger
     sampled: Sampled | None  # by perf, if it was asked for
-    ends: Ends | None = None  # both ends of tunnels, if it has them
-    outer: OuterPath = field(default_factory=OuterPath)
-    spans: Spans | None = None  # what intervals are taken over; None when nothing flowed
-    laws: Laws = field(default_factory=Laws)
-    held: list[Held] = field(default_factory=list)
-    crypt_waits: list[CryptWait] = field(default_factory=list)
-    mechanics: Mechanics = field(default_factory=Mechanics)  # what goes on between the stages
+    ends: Ends | None  # both ends of tunnels, if it has them
+    outer: OuterPath
+    spans: Spans | None  # what intervals are taken over; None when nothing flowed
+    laws: Laws
+    held: list[Held]
+    crypt_waits: list[CryptWait]
+    mechanics: Mechanics  # what goes on between the stages
 
     @property
     def failed(self) -> list[Check]:
@@ -100,46 +102,171 @@ class Analysis:
         return [check for check in self.checks if check.verdict == quality.FAIL]
 
 
-def analyse(recording: Tables, *, checked: bool = True) -> Analysis:
-    """Analyse a recording.  Pure: reads tables, writes nothing.
+def analyse(recording: Tables) -> Analysis:
+    """Analyse a recording.  Pure: reads tables, writes nothing."""
+    parts = _Parts(recording)
+    if parts.window is not None:
+        # The two large tables one after the other: joining journeys takes most memory.
+        _ = parts.flow_journeys, parts.histograms
+    return Analysis(**{each.name: getattr(parts, each.name) for each in fields(Analysis)})
 
-    Without `checked` there are no checks and no other end: of a part of a recording neither says anything.
+
+def analyse_part(recording: Tables) -> Analysis:
+    """The same of a part of a recording, each figure when somebody asks for it: a page shows a few of them.
+
+    There are no checks and no other end: of a part neither says anything.
     """
-    names = names_of(recording.table("objects"))
-    intervals, stages = recording.table("intervals"), recording.table("stages")
-    executions, cpus = recording.table("executions"), recording.table("cpus")
-    manifest = recording.manifest
-    target = manifest.get("target")
-    lab = isinstance(target, dict) and target.get("kind") == "lab"
-    variant, sampled = variant_of(manifest), sampled_of(recording)
-    window = active_window(intervals, stages)
-    if window is None:
-        overhead, ledger = quality.overhead_of(recording, 0), ledger_of(recording, names, [])
-        checks = quality.idle_panel(recording, names, ledger, overhead) if checked else []
-        return Analysis(names, None, None, [], [], [], [], [], [], overhead, checks, lab, variant, ledger, sampled)
+    return _Later(_Parts(recording, checked=False))
 
-    # The two large tables one after the other: joining journeys takes most memory.
-    journeys = as_part(recording).journeys
-    histograms = HistogramSums(recording.table("histograms"), window, _METRICS)
-    sampling = Sampling.of(recording)
-    counts = journey_counts(journeys, sampling, window)
-    stage_list = stage_rows(stages, histograms, window)
-    cores = core_rows(cpus, stages, executions, window)
-    servers = server_rows(stages, executions, cores, names, window, inline=variant.is_inline)
-    queues = queue_rows(recording, histograms, journeys, sampling, names, window)
-    headline = _headline(stage_list, cores, servers)
-    overhead = quality.overhead_of(recording, sum(t.packets for t in headline.throughput) / window.recorded_s)
-    ledger, inline = ledger_of(recording, names, counts), variant.is_inline
-    evidence = Evidence(names, window, journeys, counts, queues, ledger, overhead, headline.busy_ce, inline)
-    checks = quality.panel(recording, evidence) if checked else []
-    waits = wait_rows(journeys, sampling, window)
-    ends = ends_within(recording, journeys) if checked else None
-    spans = spans_of(recording, window)
-    laws = laws_of(stages, executions, cpus, servers, cores, names, spans)
-    held, by_cpu = held_rows(journeys, spans, window), crypt_waits(journeys, window)
-    parts = (names, window, headline, stage_list, waits, queues, cores, servers, counts, overhead, checks, lab)
-    outer, mechanics = outer_path(recording, window), mechanics_of(recording, histograms, window)
-    return Analysis(*parts, variant, ledger, sampled, ends, outer, spans, laws, held, by_cpu, mechanics)
+
+class _Later(Analysis):
+    """An analysis whose fields are made when they are asked for; safe to be used by threads."""
+
+    def __init__(self, parts: _Parts) -> None:
+        self.__dict__["_parts"] = parts
+
+    def __getattr__(self, name: str) -> Any:  # of what is not there yet
+        if name not in Analysis.__dataclass_fields__:
+            raise AttributeError(name)
+        return getattr(self.__dict__["_parts"], name)
+
+
+class _Parts:
+    """Every field of an analysis, and what several of them are made of: each is made once, when it is asked for."""
+
+    def __init__(self, recording: Tables, *, checked: bool = True) -> None:
+        self._recording = recording
+        self._checked = checked
+
+    @cached_property
+    def names(self) -> Names:
+        return names_of(self._recording.table("objects"))
+
+    @cached_property
+    def window(self) -> Window | None:
+        return active_window(self._recording.table("intervals"), self._recording.table("stages"))
+
+    @cached_property
+    def lab(self) -> bool:
+        target = self._recording.manifest.get("target")
+        return isinstance(target, dict) and target.get("kind") == "lab"
+
+    @cached_property
+    def variant(self) -> Variant:
+        return variant_of(self._recording.manifest)
+
+    @cached_property
+    def sampled(self) -> Sampled | None:
+        return sampled_of(self._recording)
+
+    @cached_property
+    def flow_journeys(self) -> Journeys:
+        return as_part(self._recording).journeys
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        return Sampling.of(self._recording)
+
+    @cached_property
+    def histograms(self) -> HistogramSums:
+        assert self.window is not None
+        return HistogramSums(self._recording.table("histograms"), self.window, _METRICS)
+
+    @cached_property
+    def journeys(self) -> list[JourneyCounts]:
+        return journey_counts(self.flow_journeys, self.sampling, self.window) if self.window is not None else []
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        if self.window is None:
+            return []
+        return stage_rows(self._recording.table("stages"), self.histograms, self.window)
+
+    @cached_property
+    def waits(self) -> list[Wait]:
+        return wait_rows(self.flow_journeys, self.sampling, self.window) if self.window is not None else []
+
+    @cached_property
+    def cores(self) -> list[Core]:
+        if self.window is None:
+            return []
+        cpus, stages, executions = (self._recording.table(name) for name in ("cpus", "stages", "executions"))
+        return core_rows(cpus, stages, executions, self.window)
+
+    @cached_property
+    def servers(self) -> list[Server]:
+        if self.window is None:
+            return []
+        stages, executions = self._recording.table("stages"), self._recording.table("executions")
+        inline = self.variant.is_inline
+        return server_rows(stages, executions, self.cores, self.names, self.window, inline=inline)
+
+    @cached_property
+    def queues(self) -> list[Queue]:
+        if self.window is None:
+            return []
+        journeys, sampling = self.flow_journeys, self.sampling
+        return queue_rows(self._recording, self.histograms, journeys, sampling, self.names, self.window)
+
+    @cached_property
+    def headline(self) -> Headline | None:
+        return _headline(self.stages, self.cores, self.servers) if self.window is not None else None
+
+    @cached_property
+    def overhead(self) -> Overhead:
+        if self.window is None or self.headline is None:
+            return quality.overhead_of(self._recording, 0)
+        packets = sum(flow.packets for flow in self.headline.throughput)
+        return quality.overhead_of(self._recording, packets / self.window.recorded_s)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return ledger_of(self._recording, self.names, self.journeys)
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        if not self._checked:
+            return []
+        names, ledger, overhead = self.names, self.ledger, self.overhead
+        if self.window is None or self.headline is None:
+            return quality.idle_panel(self._recording, names, ledger, overhead)
+        busy_ce, inline = self.headline.busy_ce, self.variant.is_inline
+        shown = (names, self.window, self.flow_journeys, self.journeys, self.queues, ledger, overhead, busy_ce, inline)
+        return quality.panel(self._recording, Evidence(*shown))
+
+    @cached_property
+    def ends(self) -> Ends | None:
+        wanted = self._checked and self.window is not None
+        return ends_within(self._recording, self.flow_journeys) if wanted else None
+
+    @cached_property
+    def outer(self) -> OuterPath:
+        return outer_path(self._recording, self.window) if self.window is not None else OuterPath()
+
+    @cached_property
+    def spans(self) -> Spans | None:
+        return spans_of(self._recording, self.window) if self.window is not None else None
+
+    @cached_property
+    def laws(self) -> Laws:
+        if self.spans is None:
+            return Laws()
+        stages, executions, cpus = (self._recording.table(name) for name in ("stages", "executions", "cpus"))
+        return laws_of(stages, executions, cpus, self.servers, self.cores, self.names, self.spans)
+
+    @cached_property
+    def held(self) -> list[Held]:
+        if self.window is None or self.spans is None:
+            return []
+        return held_rows(self.flow_journeys, self.spans, self.window)
+
+    @cached_property
+    def crypt_waits(self) -> list[CryptWait]:
+        return crypt_waits(self.flow_journeys, self.window) if self.window is not None else []
+
+    @cached_property
+    def mechanics(self) -> Mechanics:
+        return mechanics_of(self._recording, self.histograms, self.window) if self.window is not None else Mechanics()
 
 
 def _headline(stages: list[Stage], cores: list[Core], servers: list[Server]) -> Headline:

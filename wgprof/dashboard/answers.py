@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,13 @@ from wgprof.analysis.selection import Selection
 from wgprof.dashboard import scaling, shell
 from wgprof.dashboard.cache import Cache
 from wgprof.dashboard.compare import compare_page
+from wgprof.dashboard.figures import Shown
 from wgprof.dashboard.library import Entry, Library
 from wgprof.dashboard.pages import (
     COMPARE,
     FINDINGS,
     RECORDING,
+    Behind,
     Page,
     all_pages,
     failed,
@@ -27,7 +30,7 @@ from wgprof.dashboard.pages import (
     recording_page,
     remark,
     verdict_of,
-    view_page,
+    view_figures,
     view_tables,
 )
 from wgprof.dashboard.recordings import Identity, Recordings, Whole
@@ -47,13 +50,17 @@ _BUG = "This is a bug; the terminal shows where. Please report it."
 
 @dataclass(frozen=True)
 class Answer:
-    """What a state of the address gives: verdict and page, and the facts the controls are set from."""
+    """What a state of the address gives: verdict and page, and the facts the controls are set from.
+
+    `facts["outline"]`: what the page consists of beside what its `figures` show; empty if it has no figures.
+    """
 
     verdict: list[Component]
     kind: str
     page: list[Component]
     nav: list[Component]
     facts: dict[str, Any]
+    figures: tuple[Shown, ...] = ()
 
 
 class Dashboard:
@@ -64,7 +71,8 @@ class Dashboard:
         self._recordings = recordings
         self._sweeps = sweeps
         self._pages = {page.name: page for page in all_pages()}
-        self._drawn: Cache[tuple[Identity, str, Selection, str], list[Component]] = Cache(_MOST_DRAWN, lambda _: 1)
+        self._drawn: Cache[tuple[Identity, str, Selection, str], list[Shown] | str] = Cache(_MOST_DRAWN, lambda _: 1)
+        self._swept: Cache[tuple[Identity, str], list[Component]] = Cache(_MOST_DRAWN, lambda _: 1)
         self._views = {view.name: view for view in (*VIEWS, *MORE_VIEWS) if view.name != COMPARE}
 
     @property
@@ -104,11 +112,20 @@ class Dashboard:
             return Answer([], "", [*heading(page), failed(error)], nav, facts)
         facts |= _facts_of(whole, entry, state)
         verdict, kind = verdict_of(whole)
+        head = [*heading(page), *note_of(whole)]
         try:
-            content = self._content(page, whole, entry, entries, state, scheme)
+            if page.name not in self._views:
+                return Answer(
+                    verdict, kind, [*head, *self._content(page, whole, entry, entries, state, scheme)], nav, facts
+                )
+            figures = self._figures(page, whole, _selection(page, state), scheme)
         except WgprofError as error:
-            content = [failed(error)]
-        return Answer(verdict, kind, [*heading(page), *note_of(whole), *content], nav, facts)
+            return Answer(verdict, kind, [*head, failed(error)], nav, facts)
+        if isinstance(figures, str):
+            return Answer(verdict, kind, [*head, nothing("There is nothing to draw here.", figures)], nav, facts)
+        outline = [page.name, entry.slug, whole.note, *(figure.name for figure in figures)]
+        content = [figure.component for figure in figures]
+        return Answer(verdict, kind, [*head, *content], nav, facts | {"outline": json.dumps(outline)}, tuple(figures))
 
     def _scaling(
         self, page: Page, sweeps: list[Entry], state: State, scheme: str, nav: list[Component], facts: dict[str, Any]
@@ -125,20 +142,19 @@ class Dashboard:
         except WgprofError as error:
             return Answer([], "", [*head, failed(error)], nav, facts)
         facts |= {"identity": ["sweep", chosen.slug, *identity[1:]]}
-        key = identity, page.name, Selection(), scheme
-        content = self._drawn.get(key, lambda: scaling.sweep_page(results, scheme))
+        content = self._swept.get((identity, scheme), lambda: scaling.sweep_page(results, scheme))
         return Answer(*scaling.verdict_of(results), [*head, *content], nav, facts)
 
-    def tables(self, search: str) -> list[Component]:
-        """The tables behind the figures of an address, which come after them; none where there are no figures."""
+    def tables(self, search: str) -> Behind:
+        """What is behind the figures of an address, and comes after them; nothing where there are no figures."""
         state = parse(search)
         page, entry = self._pages.get(state.page, self._first), self._library.find(state.file)
         if entry is None or page.name not in self._views:
-            return []
+            return Behind()
         try:
             whole = self._recordings.whole(entry)
         except WgprofError:
-            return []  # the page says why
+            return Behind()  # the page says why
         return view_tables(self._views[page.name], self._recordings.cut(whole, _selection(page, state)))
 
     def broken(self, search: str, error: Exception) -> Answer:
@@ -159,12 +175,20 @@ class Dashboard:
         if page.name == COMPARE:
             other = self._library.find(state.against) if state.against else None
             return compare_page(self._recordings, entries, entry, other, scheme)
-        view, selection = self._views[page.name], _selection(page, state)
+        raise KeyError(page.name)
 
-        def drawn() -> list[Component]:
-            return view_page(view, self._recordings.cut(whole, selection), selection, scheme)
+    def _figures(self, page: Page, whole: Whole, selection: Selection, scheme: str) -> list[Shown] | str:
+        """The figures of a page, or why there are none."""
+
+        def drawn() -> list[Shown] | str:
+            return view_figures(self._views[page.name], self._recordings.cut(whole, selection), selection, scheme)
 
         return drawn() if whole.live else self._drawn.get((whole.identity, page.name, selection, scheme), drawn)
+
+    def navigation(self, search: str) -> list[Component]:
+        """The links to the other pages, with what an address has selected."""
+        state = parse(search)
+        return self._navigation(state, self._pages.get(state.page, self._first))
 
     def _navigation(self, state: State, page: Page) -> list[Component]:
         links = [(p.name, p.title, _address(state, p.name)) for p in self._pages.values()]
@@ -190,6 +214,7 @@ def _facts(state: State, search: str, page: Page) -> dict[str, Any]:
         "theme": state.theme,
         "created": "",
         "identity": None,
+        "outline": "",
     }
 
 

@@ -47,7 +47,8 @@ def make_app(library: Library, recordings: Recordings, sweeps: Sweeps, guard: Gu
     dashboard = Dashboard(library, recordings, sweeps)
     _in_the_browser(app)
 
-    same = dict.fromkeys(("verdict", "kind", "page", "nav", "facts", "tables"), dash.no_update)
+    parts = ("verdict", "kind", "page", "figures", "nav", "facts", "tables", "behind")
+    same = dict.fromkeys(parts, dash.no_update)
 
     def draw(where: dict[str, str] | None, asked: int, facts: dict[str, Any] | None) -> dict[str, Any]:
         try:
@@ -71,36 +72,54 @@ def make_app(library: Library, recordings: Recordings, sweeps: Sweeps, guard: Gu
         except Exception as error:  # a page that says so is better than one that stays as it was
             _LOG.exception("the page for %r could not be drawn", search)
             answer = dashboard.broken(search, error)
-        drawn = {
-            "verdict": answer.verdict,
-            "kind": answer.kind,
-            "page": answer.page,
-            "nav": answer.nav,
-            "facts": answer.facts | {"scheme": scheme, "version": version},
-        }
-        if facts and version >= 0 and (facts["version"], facts["identity"]) == (version, answer.facts["identity"]):
-            drawn |= {"verdict": dash.no_update, "kind": dash.no_update}  # nothing is drawn again for nothing
+        drawn = {**same, "facts": answer.facts | {"scheme": scheme, "version": version}}
+        # Nothing is drawn again for nothing.
+        if not facts or version < 0 or (facts["version"], facts["identity"]) != (version, answer.facts["identity"]):
+            drawn |= {"verdict": answer.verdict, "kind": answer.kind}
+        if facts and answer.figures and facts["outline"] == answer.facts["outline"]:
+            return {**drawn, "figures": {figure.name: figure.update for figure in answer.figures}}
+        drawn |= {"page": answer.page, "figures": None, "nav": answer.nav}
         # The tables of the last page stay until those of this one come, unless they are of something else.
-        return {**same, **drawn} if facts and facts["page"] == answer.facts["page"] else {**drawn, "tables": []}
+        return drawn if facts and facts["page"] == answer.facts["page"] else {**drawn, "tables": [], "behind": ""}
+
+    def behind(facts: dict[str, Any], outline: str) -> dict[str, Any]:
+        """What comes after the figures: tables, and links that hold what is selected now."""
+        found, links = dashboard.tables(facts["search"]), dashboard.navigation(facts["search"])
+        changed = {"nav": links, "tiles": found.tiles, "behind": found.outline, "tables": dash.no_update}
+        if found.outline != outline:
+            return {**changed, "tables": [grid.component for grid in found.grids]}
+        for grid in found.grids:  # they stay where they are, with their sorting
+            dash.set_props(grid.id, {"rowData": grid.rows})
+        return changed
 
     app.callback(
         {
             "verdict": Output("verdict", "children"),
             "kind": Output("verdict", "className"),
             "page": Output("page", "children"),
+            "figures": Output("figures", "data"),
             "nav": Output("nav", "children"),
             "facts": Output("facts", "data"),
             "answered": Output("answered", "data"),
             "tables": Output("tables", "children", allow_duplicate=True),
+            "behind": Output("behind", "data", allow_duplicate=True),
         },
         Input("where", "data"),
         Input("asked", "data"),
         State("facts", "data"),
         prevent_initial_call=True,
     )(draw)
-    app.callback(Output("tables", "children"), Input("facts", "data"), prevent_initial_call=True)(
-        lambda facts: dashboard.tables(facts["search"])
-    )
+    app.callback(
+        {
+            "nav": Output("nav", "children", allow_duplicate=True),
+            "tiles": Output("tiles", "children"),
+            "tables": Output("tables", "children"),
+            "behind": Output("behind", "data"),
+        },
+        Input("facts", "data"),
+        State("behind", "data"),
+        prevent_initial_call=True,
+    )(behind)
 
     hashes = " ".join(f"'{found}'" if not found.startswith("'") else found for found in app.csp_hashes())
     protect(server, guard, _POLICY.format(scripts=hashes))
@@ -120,7 +139,13 @@ def _in_the_browser(app: dash.Dash) -> None:
              ("range", "disabled"), ("range-text", "children"), ("direction", "value"), ("peers", "data"),
              ("peers", "value"), ("theme", "value"), ("live", "display"), ("when", "children"),
              ("announce", "children")]  # fmt: skip
-    app.clientside_callback(of("controls"), *[Output(*name) for name in shown], Input("facts", "data"))
+    app.clientside_callback(
+        of("controls"),
+        *[Output(*name) for name in shown],
+        Input("facts", "data"),
+        Input("figures", "data"),
+        *[State(*name) for name in shown],
+    )
     changed = [("file", "value"), ("range", "value"), ("direction", "value"), ("peers", "value"), ("theme", "value")]
     app.clientside_callback(
         of("address"),
@@ -151,6 +176,8 @@ _INDEX = """<!doctype html>
 <meta name="generator" content="wgprof VERSION">
 <link rel="icon" href="data:,">
 {%css%}
+<link rel="preload" as="script" href="/_dash-component-suites/dash/dcc/async-graph.js">
+<link rel="preload" as="script" href="/_dash-component-suites/plotly/package_data/plotly.min.js" id="plotly">
 </head>
 <body>
 {%app_entry%}

@@ -6,7 +6,7 @@ import dash_mantine_components as dmc
 from dash import html
 from dash.development.base_component import Component
 
-from wgprof.dashboard.figures import shown
+from wgprof.dashboard.figures import Shown
 from wgprof.dashboard.library import Entry
 from wgprof.dashboard.pages import grids, nothing
 from wgprof.dashboard.recordings import Recordings
@@ -49,7 +49,7 @@ def compare_page(
     return [
         chooser,
         html.Section([html.P(line) for line in said], className="card", **{"aria-label": "What changed"}),
-        *(shown(picture, scheme) for picture in section.pictures),
+        *(Shown.of(picture, scheme).component for picture in section.pictures),
         *grids(section.sheets, "compare"),
         html.Ul([html.Li(TEST), html.Li(ONE_RUN)], className="notes"),
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from wgprof.views.figure import Figure
 from wgprof.views.picture import Picture
 from wgprof.views.theme import INK
 
@@ -22,10 +23,9 @@ _CONFIG = {
 }
 
 
-def painted(figure: go.Figure, scheme: str) -> dict[str, Any]:
+def painted(figure: Figure, scheme: str) -> dict[str, Any]:
     """The figure as plain data, in the colours of a light or a dark page."""
-    # Not with update_layout and the like: Plotly checks every value it is given, and takes longer than drawing did.
-    data: dict[str, Any] = figure.to_plotly_json()
+    data = figure.plain()
     layout = data["layout"]
     ink, grid = _INK[scheme], _GRID[scheme]
     layout["font"] = {**layout.get("font", {}), "color": ink}
@@ -42,18 +42,40 @@ def painted(figure: go.Figure, scheme: str) -> dict[str, Any]:
     return data
 
 
-def shown(picture: Picture, scheme: str) -> Component:
-    """A picture with its description under it."""
-    height = picture.figure.layout.height or 400
-    diagram = picture.figure.layout.xaxis.visible is False
-    graph = dcc.Graph(
-        id={"kind": "graph", "name": picture.name},
-        figure=painted(picture.figure, scheme),
-        config={**_CONFIG, "displayModeBar": False if diagram else "hover"},
-        responsive=True,
-        style={"height": f"{height}px"},
-        className="plot",
-    )
-    label = f"about-{picture.name}"
-    frame = html.Div(graph, className="scroll", tabIndex="0", role="group", **{"aria-labelledby": label})
-    return html.Figure([frame, html.Figcaption(picture.description, id=label)], id=f"figure-{picture.name}")
+@dataclass(frozen=True)
+class Shown:
+    """A picture as a page shows it, and as a page that shows another one of that name takes it over."""
+
+    name: str
+    figure: dict[str, Any]
+    about: str
+    style: dict[str, str]
+
+    @classmethod
+    def of(cls, picture: Picture, scheme: str) -> Shown:
+        """In the colours of a light or a dark page."""
+        height = f"{picture.figure.layout.get('height', 400)}px"
+        # style.css enlarges figures on wide screens, which takes no more room by itself.
+        style = {"height": height, "marginBottom": f"calc({height} * (var(--enlarged, 1) - 1))"}
+        return cls(picture.name, painted(picture.figure, scheme), picture.description, style)
+
+    @property
+    def component(self) -> Component:
+        """The picture with its description under it."""
+        diagram = self.figure["layout"]["xaxis"].get("visible") is False
+        graph = dcc.Graph(
+            id={"kind": "graph", "name": self.name},
+            figure=self.figure,
+            config={**_CONFIG, "displayModeBar": False if diagram else "hover"},
+            responsive=True,
+            style=self.style,
+            className="plot",
+        )
+        label = f"about-{self.name}"
+        frame = html.Div(graph, className="scroll", tabIndex="0", role="group", **{"aria-labelledby": label})
+        return html.Figure([frame, html.Figcaption(self.about, id=label)], id=f"figure-{self.name}")
+
+    @property
+    def update(self) -> dict[str, Any]:
+        """What changes where there is one of that name: see `figures` in wgprof.js."""
+        return {"graph": {"figure": self.figure, "style": self.style}, "about": self.about}

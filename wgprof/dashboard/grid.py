@@ -40,42 +40,57 @@ MEANINGS = {
 }
 
 
-def grid(sheet: Sheet, name: str) -> Component:
-    """A sheet with its title; nothing at all if it has no rows."""
-    if not sheet.rows:
-        return html.Div()
-    columns = [_column(sheet, number) for number in range(len(sheet.columns))]
-    rows = [
-        {**{f"c{number}": cell for number, cell in enumerate(cells)}, "kind": kind}
-        for cells, kind in zip(sheet.rows, sheet.kinds, strict=True)
-    ]
-    wraps = any(len(cell) > _LONGEST_TEXT for cells in sheet.rows for cell in cells)
-    tall = _HEADER_PX + _ROW_PX * len(rows) + 4
-    fits = not wraps and tall <= _MOST_PX
-    options: dict[str, Any] = {
-        "theme": {"function": "wgprofTheme(agGrid)"},
-        "rowHeight": _ROW_PX,
-        "headerHeight": _HEADER_PX,
-        "enableCellTextSelection": True,
-        "ensureDomOrder": True,
-        "suppressColumnVirtualisation": True,
-        "tooltipShowDelay": 300,
-        "animateRows": False,
-        "accentedSort": False,
-    }
-    if fits or len(rows) <= (_MOST_WRAPPED if wraps else 0):
-        options["domLayout"] = "autoHeight"
-    shown = dag.AgGrid(
-        id={"kind": "grid", "name": name},
-        columnDefs=columns,
-        rowData=rows,
-        defaultColDef={"resizable": True, "sortable": True, "suppressMovable": True},
-        dashGridOptions=options,
-        rowClassRules={f"row-{kind}": f"params.data.kind == '{kind}'" for kind in sorted(set(sheet.kinds)) if kind},
-        style={"height": None if "domLayout" in options else f"{min(tall, _MOST_PX)}px", "width": "100%"},
-        dangerously_allow_code=False,
-    )
-    return html.Section([html.H2(sheet.title, className="grid-title"), shown], className="grid")
+class Grid:
+    """A sheet that has rows, with its title."""
+
+    def __init__(self, sheet: Sheet, name: str) -> None:
+        self.id = {"kind": "grid", "name": name}
+        self.rows: list[dict[str, Any]] = [
+            {**{f"c{number}": cell for number, cell in enumerate(cells)}, "kind": kind}
+            for cells, kind in zip(sheet.rows, sheet.kinds, strict=True)
+        ]
+        self._title = sheet.title
+        self._columns = [_column(sheet, number) for number in range(len(sheet.columns))]
+        self._kinds = sorted(set(sheet.kinds) - {""})
+        wraps = any(len(cell) > _LONGEST_TEXT for cells in sheet.rows for cell in cells)
+        tall = _HEADER_PX + _ROW_PX * len(self.rows) + 4
+        fits = not wraps and tall <= _MOST_PX
+        #: None: as high as its rows.
+        self._height = None if fits or len(self.rows) <= (_MOST_WRAPPED if wraps else 0) else f"{min(tall, _MOST_PX)}px"
+
+    @property
+    def outline(self) -> str:
+        """All that is seen but the rows and how wide exactly the columns are."""
+        columns = [{k: v for k, v in column.items() if k not in ("flex", "minWidth")} for column in self._columns]
+        return repr((self.id, self._title, columns, self._kinds, self._height))
+
+    @property
+    def component(self) -> Component:
+        """As it stands on a page."""
+        options: dict[str, Any] = {
+            "theme": {"function": "wgprofTheme(agGrid)"},
+            "rowHeight": _ROW_PX,
+            "headerHeight": _HEADER_PX,
+            "enableCellTextSelection": True,
+            "ensureDomOrder": True,
+            "suppressColumnVirtualisation": True,
+            "tooltipShowDelay": 300,
+            "animateRows": False,
+            "accentedSort": False,
+        }
+        if self._height is None:
+            options["domLayout"] = "autoHeight"
+        shown = dag.AgGrid(
+            id=self.id,
+            columnDefs=self._columns,
+            rowData=self.rows,
+            defaultColDef={"resizable": True, "sortable": True, "suppressMovable": True},
+            dashGridOptions=options,
+            rowClassRules={f"row-{kind}": f"params.data.kind == '{kind}'" for kind in self._kinds},
+            style={"height": self._height, "width": "100%"},
+            dangerously_allow_code=False,
+        )
+        return html.Section([html.H2(self._title, className="grid-title"), shown], className="grid")
 
 
 def _column(sheet: Sheet, number: int) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from wgprof.analysis import units
 from wgprof.analysis.names import clean
 from wgprof.analysis.selection import Selection
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
-from wgprof.dashboard.figures import shown
-from wgprof.dashboard.grid import grid
+from wgprof.dashboard.figures import Shown
+from wgprof.dashboard.grid import Grid
 from wgprof.dashboard.recordings import Cut, Whole
 from wgprof.errors import WgprofError
 from wgprof.report import ends, findings, sheets
@@ -74,28 +74,42 @@ def verdict_of(whole: Whole) -> tuple[list[Component], str]:
     return shown_lines, diagnosis.top.kind if diagnosis.top else ""
 
 
-def view_page(view: View, cut: Cut, selection: Selection, scheme: str) -> list[Component]:
+def view_figures(view: View, cut: Cut, selection: Selection, scheme: str) -> list[Shown] | str:
     """The figures of a view, or why there is nothing."""
     missing = view.missing(cut.part, cut.analysis)
-    if missing:
-        return [nothing("There is nothing to draw here.", missing)]
-    tiles = [_tiles(cut.analysis)] if view is VIEWS[0] else []
-    return [*(shown(picture, scheme) for picture in view.draw(cut.part, cut.analysis, selection)), *tiles]
+    return missing or [Shown.of(picture, scheme) for picture in view.draw(cut.part, cut.analysis, selection)]
 
 
-def view_tables(view: View, cut: Cut) -> list[Component]:
-    """The tables behind the figures of a view."""
+def view_tables(view: View, cut: Cut) -> Behind:
+    """What stands below the figures of a view: the headline in a few numbers, tables."""
     if view.missing(cut.part, cut.analysis):
-        return []
-    behind = view_sheets(cut.analysis).get(view.name, [])
+        return Behind()
+    behind = view_sheets(view.name, cut.analysis)
     if view.name == latency.VIEW.name and cut.analysis.ends is not None:
         behind = [*behind, *ends.ends_sheets(cut.analysis.ends)]
-    return grids(behind, view.name)
+    return Behind(_tiles(cut.analysis) if view is VIEWS[0] else None, tuple(_grids(behind, view.name)))
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What stands below the figures of a page, and what of it has to be new where the last one's stands."""
+
+    tiles: Component | None = None
+    grids: tuple[Grid, ...] = ()
+
+    @property
+    def outline(self) -> str:
+        """Where it is the same, the grids that stand there take the rows of these."""
+        return "\n".join(grid.outline for grid in self.grids)
 
 
 def grids(found: list[Sheet], name: str) -> list[Component]:
     """The sheets that have rows; `name` is that of the page, to tell its grids from others."""
-    return [grid(sheet, f"{name}-{number}") for number, sheet in enumerate(found) if sheet.rows]
+    return [grid.component for grid in _grids(found, name)]
+
+
+def _grids(found: list[Sheet], name: str) -> list[Grid]:
+    return [Grid(sheet, f"{name}-{number}") for number, sheet in enumerate(found) if sheet.rows]
 
 
 def _tiles(analysis: Analysis) -> Component:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wgprof.analysis.coarser import SCREEN_EVENTS, SCREEN_INTERVALS, Coarser
 from wgprof.analysis.selection import Part, Selection
-from wgprof.analysis.summary import Analysis, analyse
+from wgprof.analysis.summary import Analysis, analyse, analyse_part
 from wgprof.analysis.tables import Tables, ints
 from wgprof.dashboard.cache import Cache
 from wgprof.dashboard.library import Entry
@@ -188,4 +188,4 @@ def _whole(
 
 def _cut(whole: Whole, selection: Selection) -> Cut:
     part = Part(whole.part, selection)
-    return Cut(part, analyse(part, checked=False))
+    return Cut(part, analyse_part(part))

@@ -6,7 +6,7 @@ import dash_mantine_components as dmc
 from dash import html
 from dash.development.base_component import Component
 
-from wgprof.dashboard.figures import shown
+from wgprof.dashboard.figures import Shown
 from wgprof.dashboard.library import Entry
 from wgprof.dashboard.pages import failed, grids
 from wgprof.errors import MachineError
@@ -65,7 +65,8 @@ def _curves(results: words.Results, scheme: str) -> list[Component]:
     drawn, left_out = shown_figures(results)
     parts: list[Component] = []
     for one in drawn:
-        parts += [html.H2(one.title), shown(Picture(one.name, one.figure, one.caption), scheme)]
+        picture = Picture(one.name, one.figure, one.caption)
+        parts += [html.H2(one.title), Shown.of(picture, scheme).component]
     return [*parts, _notes(left_out)] if left_out else parts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from wgprof.analysis.coarser import for_screens
@@ -17,7 +17,7 @@ from wgprof.report.mechanics import mechanics_sheets
 from wgprof.report.sampled import sampled_sheets
 from wgprof.report.sheets import Sheet
 from wgprof.rules.comparison import Comparison
-from wgprof.views import compare
+from wgprof.views import compare, quality
 from wgprof.views.catalogue import VIEWS, pictures
 from wgprof.views.picture import Picture
 
@@ -41,14 +41,14 @@ class Section:
 
 def sections_of(recording: Tables, analysis: Analysis) -> list[Section]:
     """Every view of a recording, the whole of it."""
-    part, tables = for_screens(recording), view_sheets(analysis)
+    part = for_screens(recording)
     return [
         Section(
             view.name,
             view.title,
             view.sentence,
             list(pictures(view, part, analysis, Selection())),
-            tables.get(view.name, []),
+            view_sheets(view.name, analysis),
             view.missing(part, analysis),
         )
         for view in VIEWS
@@ -62,26 +62,30 @@ def comparison_section(comparison: Comparison, names: tuple[str, str]) -> Sectio
     return Section(view.name, view.title, view.sentence, compare.pictures_of(comparison, names), tables)
 
 
-def view_sheets(analysis: Analysis) -> Mapping[str, list[Sheet]]:
-    """The tables behind the figures, by the name of the view."""
-    quality = [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)]
-    if analysis.window is None:
-        return {"quality": quality}
-    return {
-        "pipeline": [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis)],
-        "cores": [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis)],
-        "queues": [sheets.queues_sheet(analysis)],
-        "wakeups": mechanics_sheets(analysis),
-        "stacks": sampled_sheets(analysis),
-        "quality": quality,
-    }
+def view_sheets(name: str, analysis: Analysis) -> list[Sheet]:
+    """The tables behind the figures of the view of that name."""
+    if name == quality.VIEW.name:
+        return [losses.ledger_sheet(analysis), sheets.quality_sheet(analysis), losses.meanings_sheet(analysis)]
+    if analysis.window is None or name not in _SHEETS:
+        return []
+    return _SHEETS[name](analysis)
+
+
+#: By the name of the view; each asks the analysis for nothing but its own.
+_SHEETS: Mapping[str, Callable[[Analysis], list[Sheet]]] = {
+    "pipeline": lambda analysis: [*sheets.pipeline_sheets(analysis), sheets.servers_sheet(analysis)],
+    "cores": lambda analysis: [sheets.cores_sheet(analysis), *outer.outer_sheets(analysis)],
+    "queues": lambda analysis: [sheets.queues_sheet(analysis)],
+    "wakeups": mechanics_sheets,
+    "stacks": sampled_sheets,
+}
 
 
 def packed_figures(sections: list[Section]) -> Iterator[tuple[str, str]]:
     """Name and JSON of every figure, compressed and in Base64: neither can mean anything to an HTML parser."""
     for section in sections:
         for picture in section.pictures:
-            yield picture.name, inflatable(str(picture.figure.to_json(validate=False)))
+            yield picture.name, inflatable(picture.figure.to_json())
 
 
 def inflatable(text: str) -> str:

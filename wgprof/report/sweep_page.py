@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import plotly.graph_objects as go
 from markupsafe import Markup
 
 from wgprof.analysis.names import clean
@@ -22,6 +21,7 @@ from wgprof.resources import resource_dir
 from wgprof.sweep.configuration import AXES
 from wgprof.sweep.figures import Row
 from wgprof.sweep.validation import architecture_of
+from wgprof.views.figure import Figure
 from wgprof.views.scaling import Axis, Measured, scaling
 
 #: More figures than this make no page that anybody reads.
@@ -39,7 +39,7 @@ class Drawn:
     name: str
     title: str
     caption: str
-    figure: go.Figure
+    figure: Figure
 
 
 def write_page(results: words.Results, title: str, out: Path) -> int:
@@ -69,7 +69,7 @@ def render(results: words.Results, title: str) -> str:
         notes=[words.LAB, words.INTERVALS],
         drawn=drawn,
         left_out=left_out,
-        data={d.name: inflatable(d.figure.to_json(validate=False)) for d in drawn},
+        data={d.name: inflatable(d.figure.to_json()) for d in drawn},
         configurations=[words.configurations_sheet(results), words.servers_sheet(results)],
         trouble=words.trouble_sheets(results),
         fits=words.fits_sheet(results),
@@ -123,7 +123,7 @@ def _drawn(results: words.Results, name: str, axis: str, at: int, rows: Sequence
     highest = [row.goodput_mbit_s.value / 1000 for row in rows if row.goodput_mbit_s is not None]
     highest += [point.gbit_s for point in (prediction.points if prediction is not None else ())]
     # Intervals of few repeats can be many times as long as the figure is high.
-    figure.update_yaxes(range=[0, _HEADROOM * max(*highest, (cap or 0) / 1000)])
+    figure.update_axes("y", range=[0, _HEADROOM * max(*highest, (cap or 0) / 1000)])
     rest = rows[0].configuration.label(
         tuple(a for a in results.sweep.axes if a not in (*_LINES, axis)) or ("workload",)
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from wgprof.analysis import units
 from wgprof.analysis.cores import OTHER_SOFTIRQ, TRACKS
@@ -16,8 +14,10 @@ from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import DIRECTIONS, Tables
 from wgprof.rules.comparison import Comparison
 from wgprof.views import theme
+from wgprof.views.figure import Figure, bar, line_across, scatter
 from wgprof.views.packet_time import packet_times
 from wgprof.views.picture import Picture, View
+from wgprof.views.stack import Panel, in_rows
 
 _ROW_PX, _EDGE_PX, _MOST_ROWS = 23, 120, 45
 #: Beyond this a change is drawn at the edge.
@@ -31,7 +31,7 @@ _GROUPS = ("throughput", "cpu", "stage", "server", "wait", "queue")
 EMPTY = "Comparing needs a second recording: `wgprof report A --against B`, or `wgprof dashboard A B`."
 
 
-def changes(rows: Sequence[Difference]) -> go.Figure:
+def changes(rows: Sequence[Difference]) -> Figure:
     """Every figure's relative change with its 95 % interval, by group; those that cannot be decided are left out."""
     shown = _ranked(rows)
     labels = [_label(row) for row in shown]
@@ -50,8 +50,8 @@ def changes(rows: Sequence[Difference]) -> go.Figure:
         ends = np.array([[row.share_of_base(end) or 0.0 for end in (row.low, row.change, row.high)] for _, row in mine])
         ends = np.clip(ends, -_FARTHEST, _FARTHEST)
         low, high = min(low, float(ends.min())), max(high, float(ends.max()))
-        figure.add_trace(
-            go.Scatter(
+        figure.add(
+            scatter(
                 x=np.round(ends[:, 1] * 100, 2),
                 y=[label for label, _ in mine],
                 mode="markers",
@@ -69,14 +69,14 @@ def changes(rows: Sequence[Difference]) -> go.Figure:
                 hoverinfo="text",
             )
         )  # fmt: skip
-    figure.add_vline(x=0, line={"color": theme.MUTED, "width": 1})
+    figure.update(shapes=[line_across(x=0, color=theme.MUTED, width=1)])
     beside = {"x": 1, "xref": "paper", "xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": 11}}
-    figure.update_layout(
+    figure.update(
         annotations=[{**beside, "y": label, "text": _values(row)} for label, row in zip(labels, shown, strict=True)]
     )
     pad = 5 * (high - low)
-    figure.update_xaxes(range=[low * 100 - pad, high * 100 + pad])
-    figure.update_yaxes(range=[len(shown) - 0.5, -0.5], autorange=False)
+    figure.update_axes("x", range=[low * 100 - pad, high * 100 + pad])
+    figure.update_axes("y", range=[len(shown) - 0.5, -0.5], autorange=False)
     return figure
 
 
@@ -103,21 +103,15 @@ def _values(row: Difference) -> str:
     return f"{before} → {after}"
 
 
-def side_by_side(sides: Mapping[str, Analysis]) -> go.Figure:
+def side_by_side(sides: Mapping[str, Analysis]) -> Figure:
     """Throughput of each direction, and where the CPU time goes, of both."""
-    figure = make_subplots(
-        rows=1,
-        cols=2,
-        column_widths=[0.32, 0.68],
-        horizontal_spacing=0.2,
-        subplot_titles=["<b>Throughput</b>, Mbit/s", "<b>CPU time</b>, CE (CPUs kept busy)"],
-    )
     labels = [theme.safe(name, 24) for name in sides]
+    through, spending = [], []
     for label, analysis, colour in zip(labels, sides.values(), (_FIRST, _SECOND), strict=True):
         flows = analysis.headline.throughput if analysis.headline else ()
         rates = {flow.direction: flow.rate_mbit_s for flow in flows}
-        figure.add_trace(
-            go.Bar(
+        through.append(
+            bar(
                 y=[f"{DIRECTION_NAMES[d]}, {label}" for d in DIRECTIONS],
                 x=[round(rates.get(d, 0.0), 3) for d in DIRECTIONS],
                 orientation="h",
@@ -128,16 +122,14 @@ def side_by_side(sides: Mapping[str, Analysis]) -> go.Figure:
                 textangle=0,
                 showlegend=False,
                 hovertemplate="%{y}: %{text}<extra></extra>",
-            ),
-            row=1,
-            col=1,
+            )
         )
     for track in (*TRACKS, OTHER_SOFTIRQ, _REST):
         spent = [_ce(analysis, track) for analysis in sides.values()]
         if max(spent) <= 0.0005:
             continue
-        figure.add_trace(
-            go.Bar(
+        spending.append(
+            bar(
                 y=labels,
                 x=np.round(spent, 4),
                 orientation="h",
@@ -148,24 +140,27 @@ def side_by_side(sides: Mapping[str, Analysis]) -> go.Figure:
                 insidetextanchor="middle",
                 textangle=0,
                 hovertemplate=f"%{{y}}<br>{track}: %{{x:.3f}} CE<extra></extra>",
-            ),
-            row=1,
-            col=2,
+            )
         )
     order = [f"{DIRECTION_NAMES[d]}, {label}" for d in DIRECTIONS for label in labels]
-    theme.dress(
-        figure,
+    upright = {"autorange": "reversed", "type": "category", "showgrid": False}
+    panels = [
+        Panel("<b>Throughput</b>, Mbit/s", through, {**upright, "categoryarray": order}),
+        Panel("<b>CPU time</b>, CE (CPUs kept busy)", spending, upright),
+    ]
+    return in_rows(
+        [panels],
         250,
+        gap=0.2,
+        widths=(0.32, 0.68),
+        shared=False,
+        heading={"font": {"size": 13}},
         margin={"l": theme.labels_px(order), "r": 20, "t": 78, "b": 40},
         barmode="stack",
         uniformtext={"mode": "hide", "minsize": 10},
         bargap=0.3,
         legend={"orientation": "h", "x": 0.44, "y": 1, "yanchor": "top", "yref": "container", "traceorder": "normal"},
     )
-    figure.update_yaxes(categoryarray=order, row=1, col=1)
-    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
-    figure.update_annotations(font={"size": 13})
-    return figure
 
 
 _REST = "everything else"

@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import plotly.graph_objects as go
 
 from wgprof.analysis.cores import Bins, CoreSeries, core_series
 from wgprof.analysis.residence import residence_of
@@ -18,6 +17,7 @@ from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.views import theme
 from wgprof.views.cpu_split import MOST_CPUS, MOST_SERVERS, places_over_time, split
+from wgprof.views.figure import Figure, Trace, heatmap
 from wgprof.views.picture import Picture, View, needs_traffic
 from wgprof.views.stack import Panel, stacked
 
@@ -39,7 +39,7 @@ def bins_for(cpus: int) -> int:
     return max(30, min(BINS, _MOST_CELLS // (8 * max(cpus, 1))))
 
 
-def cores(series: CoreSeries) -> go.Figure:
+def cores(series: CoreSeries) -> Figure:
     """Panels one above the other on one time axis and one colour scale; stages that never ran are left out."""
     if not series.cpus or not series.start_s.size:
         return theme.nothing(120, "No CPU times were recorded.")
@@ -66,9 +66,9 @@ def cores(series: CoreSeries) -> go.Figure:
     )
 
 
-def _map(series: CoreSeries, title: str, values: npt.NDArray[np.float64], *, gap: int) -> go.Heatmap:
+def _map(series: CoreSeries, title: str, values: npt.NDArray[np.float64], *, gap: int) -> Trace:
     percent = np.clip(np.rint(values * 100), 0, 255).astype(np.uint8)
-    return go.Heatmap(
+    return heatmap(
         x=np.round(series.start_s + series.width_s / 2, 3),
         y=[str(cpu) for cpu in series.cpus],
         z=percent,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 
 from wgprof.analysis.cores import OTHER_SOFTIRQ, CoreSeries
 from wgprof.analysis.names import Names
 from wgprof.analysis.residence import Residence
 from wgprof.analysis.tables import FloatArray
 from wgprof.views import theme
+from wgprof.views.figure import Figure, heatmap, scatter
 from wgprof.views.stack import Panel, stacked
 
 MOST_CPUS, MOST_SERVERS = 8, 16
@@ -20,7 +20,7 @@ _IRQ, _OTHER = "hard interrupts", "not WireGuard"
 _COLOURS = {**theme.COLOURS, OTHER_SOFTIRQ: "#7f7f7f", _IRQ: "#4d4d4d", _OTHER: "#c3cad1"}
 
 
-def split(series: CoreSeries) -> go.Figure:
+def split(series: CoreSeries) -> Figure:
     """Stacked areas, a panel for each CPU (the busiest few): what is blank was idle."""
     order = np.argsort(-(series.busy * series.width_s).sum(axis=1), kind="stable")[:MOST_CPUS]
     shown = sorted(int(place) for place in order)
@@ -31,7 +31,7 @@ def split(series: CoreSeries) -> go.Figure:
     for place in shown:
         cpu = series.cpus[place]
         traces = [
-            go.Scatter(
+            scatter(
                 x=x,
                 y=np.round(parts[place][name] * 100, 1).astype(np.float32),
                 mode="lines",
@@ -62,7 +62,7 @@ def _parts(series: CoreSeries, place: int) -> dict[str, FloatArray]:
     return {**parts, _IRQ: irq, _OTHER: np.maximum(busy - known - irq, 0.0)}
 
 
-def places_over_time(rows: Sequence[Residence], start_s: FloatArray, names: Names) -> go.Figure:
+def places_over_time(rows: Sequence[Residence], start_s: FloatArray, names: Names) -> Figure:
     """A row for each server that keeps order; its colour is the CPU that it ran on."""
     cpus = sorted({int(cpu) for row in rows for cpu in np.unique(row.cpu) if cpu >= 0})
     place = {cpu: number for number, cpu in enumerate(cpus)}
@@ -78,8 +78,8 @@ def places_over_time(rows: Sequence[Residence], start_s: FloatArray, names: Name
         yaxis={"type": "category", "autorange": "reversed", "showgrid": False},
     )
     every = max(1, -(-len(cpus) // 16))
-    figure.add_trace(
-        go.Heatmap(
+    figure.add(
+        heatmap(
             x=np.round(start_s, 3),
             y=labels,
             z=z,

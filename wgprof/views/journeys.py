@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 
 from wgprof.analysis import units
 from wgprof.analysis.journeys import Journeys, Sampling
@@ -15,6 +14,7 @@ from wgprof.analysis.selection import Selection, as_part
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import DIRECTIONS, STAGES, IntArray, Tables
 from wgprof.views import theme
+from wgprof.views.figure import Figure, Trace, bar, scatter
 from wgprof.views.latency import missing_journeys, stage_of
 from wgprof.views.picture import Picture, View
 
@@ -40,7 +40,7 @@ class _Piece:
     hover: str
 
 
-def lanes(journeys: Journeys, latency: Latency, blocked: Blocked, names: Names, began_ns: int) -> go.Figure:
+def lanes(journeys: Journeys, latency: Latency, blocked: Blocked, names: Names, began_ns: int) -> Figure:
     """The slowest packets of one direction from the moment they entered, and three less slow ones beside them."""
     order = np.argsort(-latency.total_ns, kind="stable")
     slowest = order[:_LANES].tolist()
@@ -68,17 +68,17 @@ def lanes(journeys: Journeys, latency: Latency, blocked: Blocked, names: Names, 
     for kind in (*steps_of(latency.direction), _HELD):
         mine = [(label, piece) for label, lane in pieces.items() for piece in lane if piece.kind == kind]
         if mine:
-            figure.add_trace(_bars(latency.direction, kind, mine, unit_ns))
+            figure.add(_bars(latency.direction, kind, mine, unit_ns))
     texts = []
     for label, at in chosen.items():
         cpus = " → ".join(str(cpu) for cpu in journeys.cpu[:, latency.rows[at]].tolist())
         end = {"x": float(latency.total_ns[at]) / unit_ns, "y": label, "xanchor": "left", "xshift": 4}
         texts.append({**end, "text": f"CPU {cpus}", "showarrow": False, "font": {"size": 11}})
-    figure.update_layout(annotations=texts)
+    figure.update(annotations=texts)
     return figure
 
 
-def _bars(direction: str, kind: str, pieces: list[tuple[str, _Piece]], unit_ns: float) -> go.Bar:
+def _bars(direction: str, kind: str, pieces: list[tuple[str, _Piece]], unit_ns: float) -> Trace:
     steps = steps_of(direction)
     colour = theme.ALERT if kind == _HELD else theme.COLOURS[stage_of(direction, steps.index(kind))]
     waits = kind not in theme.COLOURS
@@ -86,7 +86,7 @@ def _bars(direction: str, kind: str, pieces: list[tuple[str, _Piece]], unit_ns: 
     if kind == _HELD:
         ground = {"fgcolor": theme.faint(colour, 0.7), "bgcolor": theme.faint(colour, 0.2)}
         marker["pattern"] = {"shape": "x", "size": 7, "solidity": 0.25, "fillmode": "replace", **ground}
-    return go.Bar(
+    return bar(
         y=[label for label, _ in pieces],
         x=np.round([piece.length_ns / unit_ns for _, piece in pieces], 4),
         base=np.round([piece.start_ns / unit_ns for _, piece in pieces], 4),
@@ -146,7 +146,7 @@ def _holder(journeys: Journeys, latency: Latency, blocked: Blocked, at: int, hel
     )
 
 
-def across_cpus(journeys: Journeys, latency: Latency, began_ns: int) -> go.Figure:
+def across_cpus(journeys: Journeys, latency: Latency, began_ns: int) -> Figure:
     """The slowest packet on its way across CPUs, and what all sampled packets had them do meanwhile."""
     at = int(np.argmax(latency.total_ns))
     row, first = int(latency.rows[at]), int(latency.began_ns[at])
@@ -181,10 +181,10 @@ def across_cpus(journeys: Journeys, latency: Latency, began_ns: int) -> go.Figur
     return figure
 
 
-def _work(figure: go.Figure, journeys: Journeys, stage: str, step: int, packets: IntArray, first: int) -> None:
+def _work(figure: Figure, journeys: Journeys, stage: str, step: int, packets: IntArray, first: int) -> None:
     start, end = journeys.start_ns[step, packets], journeys.end_ns[step, packets]
-    figure.add_trace(
-        go.Bar(
+    figure.add(
+        bar(
             y=[f"CPU {cpu}" for cpu in journeys.cpu[step, packets]],
             x=np.round((end - start) / 1e6, 5),
             base=np.round((start - first) / 1e6, 5),
@@ -198,15 +198,15 @@ def _work(figure: go.Figure, journeys: Journeys, stage: str, step: int, packets:
     )  # fmt: skip
 
 
-def _path(figure: go.Figure, journeys: Journeys, row: int, first: int) -> None:
+def _path(figure: Figure, journeys: Journeys, row: int, first: int) -> None:
     at = [
         (int(when) - first) / 1e6
         for step in range(3)
         for when in (journeys.start_ns[step, row], journeys.end_ns[step, row])
     ]
     cpus = [f"CPU {int(journeys.cpu[step, row])}" for step in range(3) for _ in range(2)]
-    figure.add_trace(
-        go.Scatter(
+    figure.add(
+        scatter(
             x=np.round(at, 5),
             y=cpus,
             mode="lines+markers",
@@ -249,7 +249,7 @@ def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[P
             Picture(
                 f"journeys_{direction}",
                 figure,
-                _described(latency, {str(label) for trace in figure.data for label in trace.y}),
+                _described(latency, {str(label) for trace in figure.data for label in trace["y"]}),
             )
         )
         found.append(

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from wgprof.analysis import units
 from wgprof.analysis.journeys import Sampling
@@ -17,8 +15,9 @@ from wgprof.analysis.selection import Selection, as_part
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import DIRECTIONS, STAGES, FloatArray, Tables
 from wgprof.views import theme
+from wgprof.views.figure import Figure, Trace, bar, heatmap, scatter
 from wgprof.views.picture import Picture, View, needs_traffic
-from wgprof.views.stack import Panel, stacked
+from wgprof.views.stack import Panel, in_rows, stacked
 
 #: Fewer packets than this beyond a percentile say nothing about it.
 _LEAST_BEYOND = 5
@@ -33,41 +32,42 @@ def stage_of(direction: str, number: int) -> str:
     return STAGES[direction][(number + 1) // 2]
 
 
-def percentiles(latencies: Sequence[Latency]) -> go.Figure:
+def percentiles(latencies: Sequence[Latency]) -> Figure:
     """A panel for each direction, a line for each step; right of the middle each equal distance is ten times rarer."""
     rarest = max(_rarest(latency) for latency in latencies)
     nines = np.linspace(0.0, rarest, _POINTS)
-    figure = make_subplots(
-        rows=1,
-        cols=len(latencies),
-        shared_yaxes=True,
-        horizontal_spacing=0.04,
-        subplot_titles=[f"<b>{DIRECTION_NAMES[x.direction]}</b>, {len(x):,} sampled packets" for x in latencies],
-    )
-    for column, latency in enumerate(latencies, start=1):
-        at = nines[nines <= _rarest(latency) + 1e-9]
-        for number, step in enumerate(steps_of(latency.direction)):
-            values = latency.quantiles(latency.steps_ns[number], 1 - 10.0**-at)
-            _line(figure, column, at, values, step, theme.COLOURS[stage_of(latency.direction, number)], number % 2 == 1)
-        _line(figure, column, at, latency.quantiles(latency.total_ns, 1 - 10.0**-at), _WHOLE, theme.MUTED, False)
     ticks = [(0.0, "0"), (math.log10(2), "50"), *((float(n), f"{100 - 10.0 ** (2 - n):.6g}") for n in range(1, 8))]
     shown = [tick for tick in ticks if tick[0] <= rarest + 1e-9]
-    theme.dress(
-        figure,
+    level = {
+        "tickvals": [at for at, _ in shown],
+        "ticktext": [text for _, text in shown],
+        "title": {"text": "percentile: so many % of the packets are faster"},
+        "range": [0, rarest],
+    }
+    lines = [_lines(latency, nines, first=latency is latencies[0]) for latency in latencies]
+    values = [line["y"] for mine in lines for line in mine]
+    upright = theme.time_axis(min(float(y.min()) for y in values), max(float(y.max()) for y in values))
+    titles = [f"<b>{DIRECTION_NAMES[x.direction]}</b>, {len(x):,} sampled packets" for x in latencies]
+    return in_rows(
+        [[Panel(title, mine, upright, level) for title, mine in zip(titles, lines, strict=True)]],
         430,
+        gap=0.04,
+        heading={"font": {"size": 13}, "yshift": 2},
         margin={"l": 75, "r": 15, "t": 90, "b": 55},
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"},
     )
-    figure.update_xaxes(
-        tickvals=[at for at, _ in shown],
-        ticktext=[text for _, text in shown],
-        title_text="percentile: so many % of the packets are faster",
-        range=[0, rarest],
-    )
-    low_s, high_s = min(float(t.y.min()) for t in figure.data), max(float(t.y.max()) for t in figure.data)
-    figure.update_yaxes(**theme.time_axis(low_s, high_s))
-    figure.update_annotations(font={"size": 13}, yshift=2)
-    return figure
+
+
+def _lines(latency: Latency, nines: FloatArray, *, first: bool) -> list[Trace]:
+    """A line for each step of one direction, and one for all together."""
+    at = nines[nines <= _rarest(latency) + 1e-9]
+    shares = 1 - 10.0**-at
+    lines = []
+    for number, step in enumerate(steps_of(latency.direction)):
+        colour = theme.COLOURS[stage_of(latency.direction, number)]
+        lines.append(_line(at, latency.quantiles(latency.steps_ns[number], shares), step, colour, number % 2 == 1))
+    whole = _line(at, latency.quantiles(latency.total_ns, shares), _WHOLE, theme.MUTED, False)
+    return [*lines, {**whole, "showlegend": first}]
 
 
 def _rarest(latency: Latency) -> float:
@@ -75,24 +75,16 @@ def _rarest(latency: Latency) -> float:
     return max(math.log10(max(len(latency), 1) / _LEAST_BEYOND), 0.5)
 
 
-def _line(
-    figure: go.Figure, column: int, nines: FloatArray, values: FloatArray, name: str, colour: str, waits: bool
-) -> None:
-    end_to_end = name == _WHOLE
-    figure.add_trace(
-        go.Scatter(
-            x=np.round(nines, 4),
-            y=_seconds(values),
-            mode="lines",
-            name=name,
-            legendgroup=name,
-            showlegend=not (end_to_end and column > 1),
-            line={"color": colour, "width": 3 if end_to_end else 1.8, "dash": "dot" if waits else "solid"},
-            customdata=[f"{100 * (1 - 10**-at):.5g}" for at in nines],
-            hovertemplate=f"{name}: %{{customdata}} % of the packets take at most %{{y:.3s}}s<extra></extra>",
-        ),
-        row=1,
-        col=column,
+def _line(nines: FloatArray, values: FloatArray, name: str, colour: str, waits: bool) -> Trace:
+    return scatter(
+        x=np.round(nines, 4),
+        y=_seconds(values),
+        mode="lines",
+        name=name,
+        legendgroup=name,
+        line={"color": colour, "width": 3 if name == _WHOLE else 1.8, "dash": "dot" if waits else "solid"},
+        customdata=[f"{100 * (1 - 10**-at):.5g}" for at in nines.tolist()],
+        hovertemplate=f"{name}: %{{customdata}} % of the packets take at most %{{y:.3s}}s<extra></extra>",
     )
 
 
@@ -101,7 +93,7 @@ def _seconds(values_ns: FloatArray) -> npt.NDArray[np.float32]:
     return np.maximum(values_ns / 1e9, 1e-9).astype(np.float32)
 
 
-def over_time(latencies: Sequence[Latency], began_ns: int) -> go.Figure:
+def over_time(latencies: Sequence[Latency], began_ns: int) -> Figure:
     """A heat map for each direction: when packets began, how long they took, which share of those of that moment."""
     first = min(int(latency.began_ns[0]) for latency in latencies)
     last = max(int(latency.began_ns[-1]) for latency in latencies) + 1
@@ -116,7 +108,7 @@ def over_time(latencies: Sequence[Latency], began_ns: int) -> go.Figure:
         counts, _, _ = np.histogram2d(latency.began_ns, total, bins=(edges_ns, lengths), weights=latency.weights)
         moment = counts.sum(axis=1, keepdims=True)
         share = np.divide(counts * 100, moment, out=np.zeros_like(counts), where=moment > 0)
-        heat = go.Heatmap(
+        heat = heatmap(
             x=np.round(((edges_ns[:-1] + edges_ns[1:]) / 2 - began_ns) / 1e9, 3),
             y=_seconds(10 ** ((lengths[:-1] + lengths[1:]) / 2)),
             z=np.where(share.T > 0, np.round(share.T, 1), np.nan).astype(np.float32),
@@ -129,65 +121,58 @@ def over_time(latencies: Sequence[Latency], began_ns: int) -> go.Figure:
     return stacked(panels, 170, 36, 34, coloraxis=colours)
 
 
-def waterfall(latencies: Sequence[Latency]) -> go.Figure:
+def waterfall(latencies: Sequence[Latency]) -> Figure:
     """Typical packets beside the slowest 1 %, a row for each direction: each step begins where the one before ended."""
     groups = (("typical: around the median", _TYPICAL), ("the slowest 1 %", _SLOWEST))
-    bars = [[latency.between(*within) for _, within in groups] for latency in latencies]
-    titles = [
-        f"<b>{DIRECTION_NAMES[latency.direction]}</b>, {words}: {units.duration(float(steps.sum()))}"
-        for latency, of_direction in zip(latencies, bars, strict=True)
-        for (words, _), steps in zip(groups, of_direction, strict=True)
-    ]
-    figure = make_subplots(
-        rows=len(latencies),
-        cols=2,
-        shared_yaxes=True,
-        horizontal_spacing=0.05,
-        vertical_spacing=0.24 if len(latencies) > 1 else 0,
-        subplot_titles=titles,
+    rows = []
+    for latency in latencies:
+        panels = []
+        for words, within in groups:
+            steps = latency.between(*within)
+            title = f"<b>{DIRECTION_NAMES[latency.direction]}</b>, {words}: {units.duration(float(steps.sum()))}"
+            panels.append(_steps(title, latency.direction, steps))
+        rows.append(panels)
+    return in_rows(
+        rows,
+        210 * len(latencies) + 40,
+        gap=0.05,
+        row_gap=0.24,
+        heading={"font": {"size": 13}},
+        margin={"l": 125, "r": 30, "t": 34, "b": 40},
+        showlegend=False,
+        bargap=0.25,
     )
-    for row, (latency, of_direction) in enumerate(zip(latencies, bars, strict=True), start=1):
-        for column, steps in enumerate(of_direction, start=1):
-            _steps(figure, latency.direction, steps, row=row, column=column)
-    theme.dress(figure, 210 * len(latencies) + 40, margin={"l": 125, "r": 30, "t": 34, "b": 40}, showlegend=False)
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_layout(bargap=0.25)
-    figure.update_annotations(font={"size": 13})
-    return figure
 
 
-def _steps(figure: go.Figure, direction: str, steps: FloatArray, *, row: int, column: int) -> None:
+def _steps(title: str, direction: str, steps: FloatArray) -> Panel:
     names, whole = steps_of(direction), float(steps.sum())
     unit, unit_ns = ("ms", 1e6) if whole > 1e6 else ("µs", 1e3)
     colours = [theme.COLOURS[stage_of(direction, number)] for number in range(len(names))]
-    figure.add_trace(
-        go.Bar(
-            y=list(names),
-            x=np.round(steps / unit_ns, 4),
-            base=np.round((np.cumsum(steps) - steps) / unit_ns, 4),
-            orientation="h",
-            marker={
-                "color": colours,
-                "pattern": {
-                    "shape": ["/" if number % 2 else "" for number in range(len(names))],
-                    "size": 7,
-                    "solidity": 0.2,
-                    "fillmode": "replace",
-                    "fgcolor": [theme.faint(colour, 0.7) for colour in colours],
-                    "bgcolor": [theme.faint(c, 0.2) if n % 2 else c for n, c in enumerate(colours)],
-                },
+    bars = bar(
+        y=list(names),
+        x=np.round(steps / unit_ns, 4),
+        base=np.round((np.cumsum(steps) - steps) / unit_ns, 4),
+        orientation="h",
+        marker={
+            "color": colours,
+            "pattern": {
+                "shape": ["/" if number % 2 else "" for number in range(len(names))],
+                "size": 7,
+                "solidity": 0.2,
+                "fillmode": "replace",
+                "fgcolor": [theme.faint(colour, 0.7) for colour in colours],
+                "bgcolor": [theme.faint(c, 0.2) if n % 2 else c for n, c in enumerate(colours)],
             },
-            text=[f"{units.duration(float(s))}, {units.share(float(s) / whole)}" if whole else "" for s in steps],
-            textposition="outside",
-            textfont={"size": 12},
-            cliponaxis=False,
-            hovertemplate="%{y}: %{text}<extra></extra>",
-        ),
-        row=row,
-        col=column,
+        },
+        text=[f"{units.duration(float(s))}, {units.share(float(s) / whole)}" if whole else "" for s in steps],
+        textposition="outside",
+        textfont={"size": 12},
+        cliponaxis=False,
+        hovertemplate="%{y}: %{text}<extra></extra>",
     )
     # Room for the texts beside the bars.
-    figure.update_xaxes(title_text=unit, title_standoff=4, range=[0, whole / unit_ns * 1.35], row=row, col=column)
+    level = {"title": {"text": unit, "standoff": 4}, "range": [0, whole / unit_ns * 1.35]}
+    return Panel(title, [bars], {"autorange": "reversed", "showgrid": False}, level)
 
 
 def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[Picture]:

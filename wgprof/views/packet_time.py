@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
-
 from wgprof.analysis import units
 from wgprof.analysis.latency import steps_of
 from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import DIRECTIONS, STAGES
 from wgprof.views import theme
+from wgprof.views.figure import Figure, bar
 
 #: From this on the axis is in milliseconds.
 _LONG_NS = 10e6
 
 
-def packet_time(analysis: Analysis) -> go.Figure:
+def packet_time(analysis: Analysis) -> Figure:
     """One bar for each direction, its parts in the order of the path; waits are hatched."""
     return packet_times({"": analysis})
 
 
-def packet_times(analyses: Mapping[str, Analysis]) -> go.Figure:
+def packet_times(analyses: Mapping[str, Analysis]) -> Figure:
     """The same of several recordings by name, one below the other on one axis."""
     steps = {name: _means(analysis) for name, analysis in analyses.items()}
     longest = max(
@@ -37,12 +36,11 @@ def packet_times(analyses: Mapping[str, Analysis]) -> go.Figure:
         barmode="stack",
         margin={"l": theme.labels_px(label for _, _, label in rows), "r": 20, "t": 10, "b": 45},
         legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
-        xaxis_title_text=f"mean time of a packet, {unit_ns[0]}",
+        xaxis={"title": {"text": f"mean time of a packet, {unit_ns[0]}"}, "rangemode": "tozero"},
+        yaxis={"autorange": "reversed", "showgrid": False},
         bargap=0.3,
         uniformtext={"mode": "hide", "minsize": 11},
     )
-    figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(autorange="reversed", showgrid=False)
     for direction in DIRECTIONS:
         for number, step in enumerate(steps_of(direction)):
             colour = theme.COLOURS[STAGES[direction][(number + 1) // 2]]
@@ -57,7 +55,7 @@ def _means(analysis: Analysis) -> dict[str, float]:
 
 
 def _part(
-    figure: go.Figure, name: str, means: Sequence[tuple[str, float]], unit_ns: float, colour: str, *, waits: bool
+    figure: Figure, name: str, means: Sequence[tuple[str, float]], unit_ns: float, colour: str, *, waits: bool
 ) -> None:
     """One step: of each row its name and its mean in nanoseconds."""
     shown = [(label, mean) for label, mean in means if mean]
@@ -67,8 +65,8 @@ def _part(
     if waits:
         hatch = {"shape": "/", "size": 7, "solidity": 0.2, "fillmode": "replace"}
         marker["pattern"] = {**hatch, "fgcolor": theme.tint(colour, 0.65), "bgcolor": theme.tint(colour, 0.4)}
-    figure.add_trace(
-        go.Bar(
+    figure.add(
+        bar(
             y=[label for label, _ in shown],
             x=[round(mean / unit_ns, 4) for _, mean in shown],
             orientation="h",

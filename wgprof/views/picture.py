@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
 from wgprof.analysis.selection import Selection
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
+from wgprof.views.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class Picture:
     """A figure with a name that is unique among all views, and what it shows, for whoever cannot see it too."""
 
     name: str
-    figure: go.Figure
+    figure: Figure
     description: str
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import plotly.graph_objects as go
-
 from wgprof.analysis import units
 from wgprof.analysis.queues import Queue
 from wgprof.analysis.selection import Selection
@@ -20,6 +18,7 @@ from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
 from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, WAITS, Tables
 from wgprof.analysis.waits import Wait
 from wgprof.views import theme
+from wgprof.views.figure import Figure, Trace, scatter
 from wgprof.views.packet_time import packet_time
 from wgprof.views.picture import Picture, View, needs_traffic
 
@@ -47,12 +46,12 @@ class _Lane:
 class _Sketch:
     """What a figure is made of: Plotly is much faster when it gets everything at once."""
 
-    traces: list[go.Scatter] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
     texts: list[dict[str, object]] = field(default_factory=list)
     outlines: list[dict[str, object]] = field(default_factory=list)
 
 
-def pipeline(analysis: Analysis) -> go.Figure:
+def pipeline(analysis: Analysis) -> Figure:
     """Both directions of the path."""
     active = [d for d in DIRECTIONS if any(s.packets for s in analysis.stages if s.direction == d)]
     if not active:
@@ -75,7 +74,7 @@ def pipeline(analysis: Analysis) -> go.Figure:
         annotations=sketch.texts,
         shapes=sketch.outlines,
     )
-    figure.add_traces(sketch.traces)
+    figure.add(*sketch.traces)
     return figure
 
 
@@ -163,7 +162,7 @@ def _lane(sketch: _Sketch, stage: Stage, lane: _Lane, *, box: tuple[float, float
     waist = share * (y1 - y0) if lane.serial else 0.0
     middle = (x0 + x1) / 2
     sketch.traces.append(
-        go.Scatter(
+        scatter(
             x=[x0, middle, x1, x1, middle, x0, x0],
             y=[y0, y0 + waist, y0, y1, y1 - waist, y1, y0],
             mode="lines",
@@ -186,7 +185,7 @@ def _gap(sketch: _Sketch, wait: Wait | None, queues: list[Queue], *, right: floa
     low, high = centre - half, centre + half
     tip = right - 0.09
     sketch.traces.append(
-        go.Scatter(
+        scatter(
             x=[left, tip, tip, right, tip, tip, left, left],
             y=[low, low, low - 0.03, centre, high + 0.03, high, high, low],
             mode="lines",
@@ -232,7 +231,7 @@ def _colour_bar(sketch: _Sketch, width: float) -> None:
         "showscale": True,
         "colorbar": {"title": {"text": "busy"}, "ticksuffix": " %", "thickness": 12, "outlinewidth": 0, "len": 0.8},
     }
-    sketch.traces.append(go.Scatter(x=[width], y=[0], mode="markers", marker=marker, hoverinfo="skip"))
+    sketch.traces.append(scatter(x=[width], y=[0], mode="markers", marker=marker, hoverinfo="skip"))
 
 
 def _text(

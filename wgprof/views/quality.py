@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
-
 from wgprof.analysis import checks as quality
 from wgprof.analysis import units
 from wgprof.analysis.checks import Check
@@ -15,6 +13,7 @@ from wgprof.analysis.selection import Selection
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.views import theme
+from wgprof.views.figure import Figure, line_across, scatter
 from wgprof.views.picture import Picture, View
 
 _ROW_PX, _EDGE_PX = 27, 90
@@ -29,7 +28,7 @@ _MOST_QUEUES = 40
 _FARTHEST = 1.0
 
 
-def panel(checks: Sequence[Check]) -> go.Figure:
+def panel(checks: Sequence[Check]) -> Figure:
     """A row for each kind of check, a mark for each thing that was checked, failures first."""
     kinds = list(dict.fromkeys(check.name for check in quality.worst_first(checks)))
     rows = {kind: quality.worst_first([check for check in checks if check.name == kind]) for kind in kinds}
@@ -46,8 +45,8 @@ def panel(checks: Sequence[Check]) -> go.Figure:
                  if check.verdict == verdict]  # fmt: skip
         if not marks:
             continue
-        figure.add_trace(
-            go.Scatter(
+        figure.add(
+            scatter(
                 x=[number for number, _ in marks],
                 y=[check.name for _, check in marks],
                 mode="markers",
@@ -58,7 +57,7 @@ def panel(checks: Sequence[Check]) -> go.Figure:
             )
         )
     beside = {"showarrow": False, "xanchor": "left", "font": {"size": 12}}
-    figure.update_layout(
+    figure.update(
         annotations=[
             {**beside, "x": min(len(row), _PER_ROW) + 1, "y": kind, "text": _summary(row)} for kind, row in rows.items()
         ]
@@ -86,7 +85,7 @@ def _summary(row: Sequence[Check]) -> str:
     )
 
 
-def little(queues: Sequence[Queue], names: Names) -> go.Figure:
+def little(queues: Sequence[Queue], names: Names) -> Figure:
     """For each queue by how much the depth seen and the depth that follows from the waits differ, with intervals."""
     shown = [q for q in queues if q.law is not None and q.law.residual is not None][:_MOST_QUEUES]
     labels = [f"{q.queue} of {theme.safe(names.label(q.object), 30)}" for q in shown]
@@ -106,8 +105,8 @@ def little(queues: Sequence[Queue], names: Names) -> go.Figure:
         residuals = [100 * min(max(law.residual or 0.0, -_FARTHEST), _FARTHEST) for _, law in mine]
         halves = [100 * min(law.residual_interval or 0.0, _FARTHEST) for _, law in mine]
         reach = max(reach, *(abs(r) + h for r, h in zip(residuals, halves, strict=True)))
-        figure.add_trace(
-            go.Scatter(
+        figure.add(
+            scatter(
                 x=[round(r, 2) for r in residuals],
                 y=[label for label, _ in mine],
                 mode="markers",
@@ -119,8 +118,8 @@ def little(queues: Sequence[Queue], names: Names) -> go.Figure:
                 hoverinfo="text",
             )
         )  # fmt: skip
-    figure.add_vline(x=0, line={"color": theme.MUTED, "width": 1})
-    figure.update_xaxes(range=[-reach * 1.05, reach * 1.05])
+    figure.update(shapes=[line_across(x=0, color=theme.MUTED, width=1)])
+    figure.update_axes("x", range=[-reach * 1.05, reach * 1.05])
     return figure
 
 

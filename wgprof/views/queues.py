@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from wgprof.analysis.depth import DepthSeries, depth_series
 from wgprof.analysis.histogram import REPRESENTATIVE, HistogramSums
@@ -16,8 +14,9 @@ from wgprof.analysis.selection import Selection, as_part
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import LIMITS, FloatArray, IntArray, Tables
 from wgprof.views import theme
+from wgprof.views.figure import Figure, Trace, line_across, scatter
 from wgprof.views.picture import Picture, View, needs_traffic
-from wgprof.views.stack import Panel, stacked
+from wgprof.views.stack import Panel, in_rows, stacked
 
 BINS = 300
 _PANEL_PX, _GAP_PX = 110, 44
@@ -27,7 +26,7 @@ _NEAR = 0.25
 _MOST_LINES = 8
 
 
-def queues(series: list[DepthSeries], names: Names) -> go.Figure:
+def queues(series: list[DepthSeries], names: Names) -> Figure:
     """A panel for each kind of queue that ever held anything, a line for each peer or device (the fullest few)."""
     kinds = [queue for queue in LIMITS if any(s.queue == queue for s in series)]
     if not kinds:
@@ -37,7 +36,7 @@ def queues(series: list[DepthSeries], names: Names) -> go.Figure:
     panels = []
     for row, queue in enumerate(kinds, start=1):
         mine = sorted((s for s in series if s.queue == queue), key=_fullness, reverse=True)[:_MOST_LINES]
-        traces: list[go.Scatter] = []
+        traces: list[Trace] = []
         for line in sorted(mine, key=lambda s: s.object):
             first = line.object not in colour_of
             colour = colour_of.setdefault(line.object, theme.SERIES[len(colour_of) % len(theme.SERIES)])
@@ -60,11 +59,11 @@ def _title(queue: str, series: list[DepthSeries]) -> str:
     return f"<b>{queue}</b>, limit {LIMITS[queue]:,}" + (f", {refused:,} packets refused" if refused else "")
 
 
-def _line(series: DepthSeries, label: str, colour: str, *, legend: bool) -> list[go.Scatter]:
+def _line(series: DepthSeries, label: str, colour: str, *, legend: bool) -> list[Trace]:
     """The depth, and where something was refused a cross."""
     common = {"name": label, "legendgroup": str(series.object)}
     traces = [
-        go.Scatter(
+        scatter(
             x=np.round(series.start_s, 3),
             y=np.round(series.mean, 3).astype(np.float32),
             mode="lines",
@@ -77,7 +76,7 @@ def _line(series: DepthSeries, label: str, colour: str, *, legend: bool) -> list
     refused = np.flatnonzero(series.refused)
     if refused.size:
         traces.append(
-            go.Scatter(
+            scatter(
                 x=np.round(series.start_s[refused], 3),
                 y=np.nan_to_num(series.mean[refused]),
                 mode="markers",
@@ -91,26 +90,21 @@ def _line(series: DepthSeries, label: str, colour: str, *, legend: bool) -> list
     return traces
 
 
-def distribution(counts: Mapping[tuple[str, int], IntArray], names: Names) -> go.Figure:
+def distribution(counts: Mapping[tuple[str, int], IntArray], names: Names) -> Figure:
     """For each queue (the fullest few of each kind) the share of the time it held at least so many; limits drawn."""
     kinds = [queue for queue in LIMITS if any(kind == queue and held[1:].any() for (kind, _), held in counts.items())]
-    figure = make_subplots(
-        rows=1,
-        cols=len(kinds),
-        shared_yaxes=True,
-        horizontal_spacing=0.025,
-        subplot_titles=[f"<b>{queue}</b>, {_HOLDS.get(queue, 'packets')}" for queue in kinds],
-    )
     colour_of: dict[int, str] = {}
-    for column, queue in enumerate(kinds, start=1):
+    panels: list[Panel] = []
+    for queue in kinds:
         mine = [(number, held) for (kind, number), held in counts.items() if kind == queue and held[1:].any()]
         mine.sort(key=lambda row: -float(row[1] @ REPRESENTATIVE) / int(row[1].sum()))
+        traces = []
         for number, held in sorted(mine[:_MOST_LINES], key=lambda row: row[0]):
             first = number not in colour_of
             colour = colour_of.setdefault(number, theme.SERIES[len(colour_of) % len(theme.SERIES)])
             depths, share = _at_least(held)
-            figure.add_trace(
-                go.Scatter(
+            traces.append(
+                scatter(
                     x=depths,
                     y=np.round(share * 100, 4),
                     mode="lines",
@@ -119,24 +113,21 @@ def distribution(counts: Mapping[tuple[str, int], IntArray], names: Names) -> go
                     legendgroup=str(number),
                     showlegend=first,
                     hovertemplate="at least %{x:,} in it: %{y:.3g} % of the time",
-                ),
-                row=1,
-                col=column,
+                )
             )
+        upright = {"range": [0, 102], "title": {"text": "" if panels else "% of the time"}}
+        title = f"<b>{queue}</b>, {_HOLDS.get(queue, 'packets')}"
+        panels.append(Panel(title, traces, upright, _depth_axis(LIMITS[queue])))
     legend_px = theme.legend_px(names.label(number) for number in colour_of)
-    theme.dress(
-        figure,
+    return in_rows(
+        [panels],
         240 + legend_px,
+        gap=0.025,
+        heading={"font": {"size": 12}},
         margin={"l": 70, "r": 20, "t": legend_px + 26, "b": 50},
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"},
+        shapes=[_limit_line(column, x=LIMITS[queue]) for column, queue in enumerate(kinds, start=1)],
     )
-    limits = [_limit_line(column, x=LIMITS[queue]) for column, queue in enumerate(kinds, start=1)]
-    axes = {f"xaxis{column}": _depth_axis(LIMITS[queue]) for column, queue in enumerate(kinds, start=1)}
-    figure.update_layout(shapes=limits, **axes)
-    figure.update_yaxes(range=[0, 102])
-    figure.update_layout(yaxis_title_text="% of the time")
-    figure.update_annotations(font={"size": 12})
-    return figure
 
 
 def _depth_axis(limit: int) -> dict[str, object]:
@@ -145,12 +136,8 @@ def _depth_axis(limit: int) -> dict[str, object]:
 
 
 def _limit_line(panel: int, *, x: int | None = None, y: int | None = None) -> dict[str, object]:
-    """A dashed line through a panel, upright at `x` or level at `y`; all at once, since Plotly adds them slowly."""
-    across = {"x0": x, "x1": x, "y0": 0, "y1": 1} if x is not None else {"x0": 0, "x1": 1, "y0": y, "y1": y}
-    number = "" if panel == 1 else str(panel)
-    refs = (f"x{number}", f"y{number} domain") if x is not None else (f"x{number} domain", f"y{number}")
-    line = {"color": theme.ALERT, "dash": "dash", "width": 1.5}
-    return {"type": "line", "xref": refs[0], "yref": refs[1], "line": line, **across}
+    """A dashed line through a panel, upright at `x` or level at `y`."""
+    return line_across(x=x, y=y, panel=panel, color=theme.ALERT, dash="dash", width=1.5)
 
 
 def _at_least(held: IntArray) -> tuple[IntArray, FloatArray]:

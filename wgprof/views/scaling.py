@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import plotly.graph_objects as go
 
 from wgprof.analysis.selection import Selection
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.errors import UsageError
 from wgprof.views import theme
+from wgprof.views.figure import Figure, line_across, scatter
 from wgprof.views.picture import Picture, View
 
 if TYPE_CHECKING:  # they import SciPy, which only a prediction needs: a report is drawn without
@@ -52,7 +52,7 @@ def scaling(
     axis: Axis = "cores",
     at: int | None = None,
     cap_gbit_s: float | None = None,
-) -> go.Figure:
+) -> Figure:
     """Goodput over cores (at a number of tunnels) or over tunnels (at a number of cores).
 
     `at` is the other number; without it the largest there is.  The fit is of the measured points if there are enough
@@ -90,18 +90,14 @@ def scaling(
         aside = (number - (len(architectures) - 1) / 2) * apart
         _measured(figure, sorted(seen, key=lambda p: _x(p, axis)), axis, colour, aside)
         _fitted(figure, seen if len(seen) > 2 else predicted, axis, colour)
-    figure.update_layout(margin_t=16 + theme.legend_px(t.name for t in figure.data if t.showlegend is not False))
+    shown_names = (str(t["name"]) for t in figure.data if t.get("showlegend") is not False)
+    figure.update(margin={"t": 16 + theme.legend_px(shown_names)})
     if cap_gbit_s:
-        figure.add_hline(y=cap_gbit_s, line={"color": theme.ALERT, "dash": "dash", "width": 1.5})
-        figure.add_annotation(  # beside the figure, where no point is
-            text=f"cap<br>{cap_gbit_s:.3g} Gbit/s",
-            x=1,
-            xref="paper",
-            xanchor="left",
-            xshift=4,
-            y=cap_gbit_s,
-            align="left",
-            showarrow=False,
+        beside = {"x": 1, "xref": "paper", "xanchor": "left", "xshift": 4, "align": "left", "showarrow": False}
+        figure.update(
+            shapes=[line_across(y=cap_gbit_s, color=theme.ALERT, dash="dash", width=1.5)],
+            # Beside the figure, where no point is.
+            annotations=[{**beside, "y": cap_gbit_s, "text": f"cap<br>{cap_gbit_s:.3g} Gbit/s"}],
         )
     return figure
 
@@ -120,15 +116,15 @@ def _x(point: Point | Measured, axis: Axis) -> int:
     return point.cores if axis == "cores" else point.tunnels
 
 
-def _predicted(figure: go.Figure, points: Sequence[Point], axis: Axis, colour: str) -> None:
+def _predicted(figure: Figure, points: Sequence[Point], axis: Axis, colour: str) -> None:
     """A line with its band."""
     if not points:
         return
     x = [_x(p, axis) for p in points]
     label = points[0].architecture.label
     band = [p.high_gbit_s for p in points] + [p.low_gbit_s for p in reversed(points)]
-    figure.add_trace(
-        go.Scatter(
+    figure.add(
+        scatter(
             x=x + x[::-1],
             y=np.round(band, 4),
             mode="lines",
@@ -140,8 +136,8 @@ def _predicted(figure: go.Figure, points: Sequence[Point], axis: Axis, colour: s
             legendgroup=label,
         )
     )
-    figure.add_trace(
-        go.Scatter(
+    figure.add(
+        scatter(
             x=x,
             y=np.round([p.gbit_s for p in points], 4),
             mode="lines+markers",
@@ -157,13 +153,13 @@ def _predicted(figure: go.Figure, points: Sequence[Point], axis: Axis, colour: s
     )
 
 
-def _measured(figure: go.Figure, points: Sequence[Measured], axis: Axis, colour: str, aside: float) -> None:
+def _measured(figure: Figure, points: Sequence[Measured], axis: Axis, colour: str, aside: float) -> None:
     """Points with their intervals, drawn over the prediction; `aside` of others with the same number."""
     if not points:
         return
     label = points[0].architecture.label
-    figure.add_trace(
-        go.Scatter(
+    figure.add(
+        scatter(
             x=[_x(p, axis) + aside for p in points],
             y=[p.gbit_s for p in points],
             customdata=[[_x(p, axis), f"{p.low_gbit_s:.3g}..{p.high_gbit_s:.3g}"] for p in points],
@@ -183,7 +179,7 @@ def _measured(figure: go.Figure, points: Sequence[Measured], axis: Axis, colour:
     )
 
 
-def _fitted(figure: go.Figure, points: Sequence[Point | Measured], axis: Axis, colour: str) -> None:
+def _fitted(figure: Figure, points: Sequence[Point | Measured], axis: Axis, colour: str) -> None:
     """The USL through the points, if there are enough for it."""
     from wgprof.model.fits import fit
 
@@ -194,8 +190,8 @@ def _fitted(figure: go.Figure, points: Sequence[Point | Measured], axis: Axis, c
         return  # too few points, or none of the law's curves goes through them
     curve = np.linspace(min(x), max(x), _CURVE)
     label = points[0].architecture.label
-    figure.add_trace(
-        go.Scatter(
+    figure.add(
+        scatter(
             x=np.round(curve, 3),
             y=np.round(found.at(curve), 4),
             mode="lines",

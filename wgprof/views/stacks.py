@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import plotly.graph_objects as go
-
 from wgprof.analysis import units
 from wgprof.analysis.names import clean
 from wgprof.analysis.sampled import HotStack, Sampled
@@ -14,6 +12,7 @@ from wgprof.analysis.selection import Selection
 from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.views import theme
+from wgprof.views.figure import Figure, icicle
 from wgprof.views.picture import Picture, View
 
 #: Narrower than this nothing can be read or pointed at.
@@ -39,7 +38,7 @@ class _Node:
     below: dict[str, _Node] = field(default_factory=dict)
 
 
-def flame(sampled: Sampled) -> go.Figure:
+def flame(sampled: Sampled) -> Figure:
     """An icicle: as wide as the CPU time in a function and those it called.  Narrow ones are left out."""
     root = _tree(sampled.stacks)
     ids, labels, parents, values, colours, hovers = [""], ["WireGuard's paths"], [""], [root.samples], [_OTHER], [""]
@@ -62,8 +61,8 @@ def flame(sampled: Sampled) -> go.Figure:
             hovers.append(f"{labels[-1]}<br>{share} of WireGuard's time, {units.cores(below.samples * per_sample)}")
             pending.append((ids[-1], below, level + 1))
     figure = theme.base(_ROW_PX * (depth + 1) + 40, margin={"l": 10, "r": 10, "t": 10, "b": 10})
-    figure.add_trace(
-        go.Icicle(
+    figure.add(
+        icicle(
             ids=ids,
             labels=labels,
             parents=parents,

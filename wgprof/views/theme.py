@@ -9,11 +9,13 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
 
-import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from wgprof.analysis.names import clean
+from wgprof.views.figure import Figure
 
 #: Okabe and Ito's palette: told apart with every common kind of colour blindness.
 COLOURS: Mapping[str, str] = {
@@ -31,6 +33,7 @@ MUTED = "#7a828c"
 WAIT = "#9aa5b1"
 #: Even steps of lightness, so it survives grey print.
 SCALE = "Cividis"
+_STEPS = 256
 #: For shares of which most are small: the ground shines through, so that it works on light and on dark.
 DENSITY = ((0.0, "rgba(213,94,0,0.12)"), (1.0, "rgba(213,94,0,1)"))
 INK, GRID = "#1c2530", "rgba(128,136,148,0.25)"
@@ -45,23 +48,16 @@ def safe(text: object, longest: int = 48) -> str:
     return html.escape(clean(text, longest), quote=False)
 
 
-def base(height: int, **layout: object) -> go.Figure:
+def base(height: int, **layout: object) -> Figure:
     """An empty figure in the house style."""
-    figure = go.Figure(layout=style(height, {"xaxis": {}, "yaxis": {}}))
-    figure.update_layout(**layout)
+    figure = Figure(layout=style(height, {"xaxis": {}, "yaxis": {}}))
+    figure.update(**layout)
     return figure
 
 
-def dress(figure: go.Figure, height: int, **layout: object) -> None:
-    """Put a figure into the house style; `height` in pixels, the width is the page's."""
-    figure.update_layout(style(height, {axis: {} for axis in figure.layout if axis.startswith(("xaxis", "yaxis"))}))
-    figure.update_layout(**layout)
-
-
-def style(height: int, axes: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+def style(height: int, axes: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
     """A layout in the house style, with what each axis has of its own."""
     return {
-        "template": "none",
         "height": height,
         "autosize": True,
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -114,8 +110,13 @@ def faint(colour: str, opacity: float) -> str:
 
 
 def heat(share: float) -> str:
-    """The colour of a utilisation from 0 to 1."""
-    return str(sample_colorscale(SCALE, [min(max(share, 0.0), 1.0)])[0])
+    """The colour of a utilisation from 0 to 1, of which there are as many as anybody can tell apart."""
+    return _step(round(min(max(share, 0.0), 1.0) * _STEPS))
+
+
+@cache
+def _step(number: int) -> str:
+    return str(sample_colorscale(SCALE, [number / _STEPS])[0])
 
 
 def ink_on(share: float) -> str:
@@ -132,10 +133,9 @@ def ink_over(colour: str, hatched: bool = False) -> str:
     return "#10151b" if hatched or colour in _LIGHT else "#ffffff"
 
 
-def nothing(height: int, message: str) -> go.Figure:
+def nothing(height: int, message: str) -> Figure:
     """A figure that says why there is nothing to see."""
     figure = base(height, xaxis={"visible": False}, yaxis={"visible": False})
-    figure.add_annotation(
-        text=message, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"color": MUTED}
-    )
+    middle = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    figure.update(annotations=[{**middle, "text": message, "font": {"color": MUTED}}])
     return figure

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
-import plotly.graph_objects as go
 
 from wgprof.analysis import units
 from wgprof.analysis.names import Names
@@ -16,6 +15,7 @@ from wgprof.analysis.summary import Analysis
 from wgprof.analysis.tables import Tables
 from wgprof.analysis.wakeups import Wakeups
 from wgprof.views import theme
+from wgprof.views.figure import Figure, bar, scatter
 from wgprof.views.picture import Picture, View, needs_traffic
 
 _Row = TypeVar("_Row", Polls, Heads, Moves)
@@ -34,7 +34,7 @@ _FOUND = {
 }
 
 
-def polls(rows: Sequence[Polls], names: Names) -> go.Figure:
+def polls(rows: Sequence[Polls], names: Names) -> Figure:
     """What runs of the two servers that keep order found, as shares; the peers with most runs."""
     shown = _most([row for row in rows if row.executions], lambda row: row.executions)
     labels = [_label(row.server, row.object, names) for row in shown]
@@ -42,8 +42,8 @@ def polls(rows: Sequence[Polls], names: Names) -> go.Figure:
     for kind, (colour, shape, words) in _FOUND.items():
         counts = [int(getattr(row, kind)) for row in shown]
         shares = [100 * n / row.executions for n, row in zip(counts, shown, strict=True)]
-        figure.add_trace(
-            go.Bar(
+        figure.add(
+            bar(
                 y=labels,
                 x=np.round(shares, 3),
                 orientation="h",
@@ -60,7 +60,7 @@ def polls(rows: Sequence[Polls], names: Names) -> go.Figure:
     return figure
 
 
-def per_packet(rows: Sequence[Wakeups]) -> go.Figure:
+def per_packet(rows: Sequence[Wakeups]) -> Figure:
     """Runs and requests for one, for each packet: 1 is one run for every packet, 0.1 is ten packets a run."""
     labels = [_SERVERS.get(row.server, row.server) for row in rows]
     columns = {
@@ -72,8 +72,8 @@ def per_packet(rows: Sequence[Wakeups]) -> go.Figure:
     for (words, values), colour in zip(columns.items(), ("#0072b2", "#56b4e9", "#e69f00"), strict=True):
         if not any(value is not None for value in values):
             continue
-        figure.add_trace(
-            go.Bar(
+        figure.add(
+            bar(
                 y=labels,
                 x=[None if value is None else round(value, 5) for value in values],
                 orientation="h",
@@ -86,11 +86,11 @@ def per_packet(rows: Sequence[Wakeups]) -> go.Figure:
             )
         )
     most = max((value for values in columns.values() for value in values if value is not None), default=1.0)
-    figure.update_xaxes(range=[0, most * 1.12 or 1])
+    figure.update_axes("x", range=[0, most * 1.12 or 1])
     return figure
 
 
-def heads(rows: Sequence[Heads], names: Names) -> go.Figure:
+def heads(rows: Sequence[Heads], names: Names) -> Figure:
     """How long the servers that keep order stood before a packet that was not ready: p50, mean and p99."""
     shown = _most([row for row in rows if row.episodes and row.p99_ns], lambda row: row.episodes)
     labels = [_label(row.server, row.object, names) for row in shown]
@@ -98,14 +98,14 @@ def heads(rows: Sequence[Heads], names: Names) -> go.Figure:
     ends = [value for row in shown for value in ((row.p50_ns or 0) / 1e9, (row.p99_ns or 0) / 1e9, None)]
     at = [value for label in labels for value in (label, label, None)]
     line = {"color": theme.MUTED, "width": 2}
-    figure.add_trace(go.Scatter(x=ends, y=at, mode="lines", line=line, hoverinfo="skip", showlegend=False))
+    figure.add(scatter(x=ends, y=at, mode="lines", line=line, hoverinfo="skip", showlegend=False))
     for words, symbol, values in (
         ("median", "circle", [row.p50_ns for row in shown]),
         ("mean", "diamond", [row.mean_ns for row in shown]),
         ("p99", "line-ns-open", [row.p99_ns for row in shown]),
     ):
-        figure.add_trace(
-            go.Scatter(
+        figure.add(
+            scatter(
                 x=[None if value is None else value / 1e9 for value in values],
                 y=labels,
                 mode="markers",
@@ -117,11 +117,11 @@ def heads(rows: Sequence[Heads], names: Names) -> go.Figure:
             )
         )  # fmt: skip
     times = [time / 1e9 for row in shown for time in (row.p50_ns, row.mean_ns, row.p99_ns) if time]
-    figure.update_xaxes(**theme.time_axis(min(times), max(times)))
+    figure.update_axes("x", **theme.time_axis(min(times), max(times)))
     return figure
 
 
-def places(rows: Sequence[Moves], names: Names) -> go.Figure:
+def places(rows: Sequence[Moves], names: Names) -> Figure:
     """On which CPUs the servers that keep order ran; each move costs cold caches."""
     shown = _most([row for row in rows if row.executions and row.object is not None], lambda row: row.executions)
     labels = [_label(row.server, row.object, names) for row in shown]
@@ -129,8 +129,8 @@ def places(rows: Sequence[Moves], names: Names) -> go.Figure:
     figure = _base(len(shown), "share of the runs", {"ticksuffix": " %", "range": [0, 118]}, barmode="stack")
     for number, cpu in enumerate(cpus):
         shares = [100 * dict(row.cpus).get(cpu, 0.0) for row in shown]
-        figure.add_trace(
-            go.Bar(
+        figure.add(
+            bar(
                 y=labels,
                 x=np.round(shares, 2),
                 orientation="h",
@@ -145,8 +145,8 @@ def places(rows: Sequence[Moves], names: Names) -> go.Figure:
         )
     beside = {"x": 101, "showarrow": False, "xanchor": "left", "font": {"size": 12}}
     moves = [f"{units.digits(row.moves_per_s)} moves/s" for row in shown]
-    figure.update_layout(annotations=[{**beside, "y": y, "text": t} for y, t in zip(labels, moves, strict=True)])
-    figure.update_xaxes(tickvals=[0, 25, 50, 75, 100])
+    figure.update(annotations=[{**beside, "y": y, "text": t} for y, t in zip(labels, moves, strict=True)])
+    figure.update_axes("x", tickvals=[0, 25, 50, 75, 100])
     return figure
 
 
@@ -171,7 +171,7 @@ def _marker(colour: str, shape: str) -> dict[str, object]:
     return {"color": colour, "pattern": {**pattern, "fgcolor": colour, "bgcolor": theme.faint(colour, 0.25)}}
 
 
-def _base(rows: int, title: str, axis: dict[str, object], **layout: object) -> go.Figure:
+def _base(rows: int, title: str, axis: dict[str, object], **layout: object) -> Figure:
     figure = theme.base(
         _ROW_PX * max(rows, 1) + _EDGE_PX,
         margin={"l": 285, "r": 40, "t": 44, "b": 50},
@@ -180,7 +180,7 @@ def _base(rows: int, title: str, axis: dict[str, object], **layout: object) -> g
         bargap=0.25,
         **layout,
     )
-    figure.update_xaxes(title_text=title, **axis)
+    figure.update_axes("x", title={"text": title}, **axis)
     return figure
 
 
