@@ -204,7 +204,7 @@ INLINE u64 next_sampled(const struct sampling *sampling, u64 nonce)
 
 /* One event for each, so that every journey has its beginning. */
 INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff *handoff, bool transmit, u8 flags,
-			 const struct sampled *sampled, bool typed)
+			 const struct sampled *sampled)
 {
 	u64 start = transmit ? state->xmit.start : state->receive.start;
 	u64 nonce = sampled->nonce, skb = handoff->skb;
@@ -216,12 +216,13 @@ INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff 
 	u32 i;
 
 	if (transmit && is_interleaved(handoff)) {
+		/* What lay in a map's memory has no type any more. */
 		for (i = 0; i < SEARCHED_IN_HANDOFF && skb; i++) {
-			step.nonce = load64(skb, OFF_SKB_CB + PACKET_NONCE, typed);
+			step.nonce = read64(skb + OFF_SKB_CB + PACKET_NONCE);
 			step.flags = flags | (i ? 0 : EVENT_HEAD);
 			if (is_below(step.nonce, sampled->sampling->below))
 				emit(state, cpu, &step);
-			skb = load64(skb, OFF_SKB_NEXT, typed);
+			skb = read64(skb + OFF_SKB_NEXT);
 		}
 		return;
 	}
@@ -236,8 +237,7 @@ INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff 
  * Its return: whether the peer's queue took the hand-off; and whether the device's ring, which is
  * next, has room.
  */
-INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *handoff, bool transmit, bool accepted,
-			  bool typed)
+INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *handoff, bool transmit, bool accepted)
 {
 	struct block *block, *device_block;
 	struct sampled sampled = {};
@@ -277,7 +277,7 @@ INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *hand
 	}
 out:
 	if (sampled.at)
-		emit_handoff(state, cpu, handoff, transmit, flags, &sampled, typed);
+		emit_handoff(state, cpu, handoff, transmit, flags, &sampled);
 	handoff->skb = 0;
 	return 0;
 }
@@ -294,13 +294,14 @@ INLINE int on_enqueued(u64 queue, u64 skb, u64 ret, bool typed)
 	u64 last = skb;
 	u32 i;
 
-	if (!state)
+	/* There always is a packet, but the verifier would follow the loop below without one, and find that none is read. */
+	if (!state || !skb)
 		return 0;
 	handoff = describe_handoff(state, queue, skb, typed);
 	if (!handoff)
 		return 0;
 	if (state->handing_off == HANDING_RX)
-		return finish_handoff(state, cpu, &state->rx, false, (u8)ret, typed);
+		return finish_handoff(state, cpu, &state->rx, false, (u8)ret);
 	/* Counted in the map's memory: the verifier then need not follow every count. */
 	state->tx.packets = 0;
 	for (i = 0; i < SEGMENTS_IN_HANDOFF && skb; i++) {
@@ -310,7 +311,7 @@ INLINE int on_enqueued(u64 queue, u64 skb, u64 ret, bool typed)
 	}
 	state->tx.last = load64(last, OFF_SKB_CB + PACKET_NONCE, typed);
 	state->xmit_packets += state->tx.packets;
-	return finish_handoff(state, cpu, &state->tx, true, (u8)ret, typed);
+	return finish_handoff(state, cpu, &state->tx, true, (u8)ret);
 }
 
 /* A kretprobe sees none: it takes the hand-off begun last on this CPU. */
@@ -325,9 +326,9 @@ INLINE int on_enqueued_last(u64 ret, bool typed)
 	which = state->handing_off;
 	state->handing_off = HANDING_NONE;
 	if (which == HANDING_TX && state->tx.skb)
-		return finish_handoff(state, cpu, &state->tx, true, (u8)ret, typed);
+		return finish_handoff(state, cpu, &state->tx, true, (u8)ret);
 	if (which == HANDING_RX && state->rx.skb)
-		return finish_handoff(state, cpu, &state->rx, false, (u8)ret, typed);
+		return finish_handoff(state, cpu, &state->rx, false, (u8)ret);
 	state->losses[LOSS_UNMATCHED]++;
 	return 0;
 }
