@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from wgprof.agent import layout, maps
+from wgprof.agent import layout, loader, maps
 from wgprof.resources import resource_dir
 
 HEADER = (resource_dir("probes") / "layout.h").read_text()
@@ -53,6 +53,16 @@ def test_histogram_constants() -> None:
     assert int(define("DURATION_SHIFT")) == layout.DURATION_SHIFT
 
 
+def test_workers_have_places_for_all_slots() -> None:
+    """The loader makes the map, and the programs reach into it without asking how large it is."""
+    header = (resource_dir("probes") / "state.h").read_text()
+    constants = dict(re.findall(r"#define (WORKERS\w*) (.+)", header))
+    assert int(constants["WORKERS_OF_SLOT"]) == loader.WORKERS_OF_SLOT
+    assert int(constants["WORKERS_OF_NOBODY"]) == loader.WORKERS_OF_NOBODY
+    assert constants["WORKERS"] == "(SLOTS * WORKERS_OF_SLOT + WORKERS_OF_NOBODY)"
+    assert loader.large_maps(slots=64, cpus=4)["workers"] == (64 * 2 + 16) * 4
+
+
 def test_event_has_the_fields_of_the_header() -> None:
     match = re.search(r"struct journey_event \{(.*?)\};", HEADER, re.DOTALL)
     assert match
@@ -81,7 +91,9 @@ def test_object_and_control_sizes_follow_the_header() -> None:
         match = re.search(rf"struct {struct} \{{(.*?)\n\}};", HEADER, re.DOTALL)
         assert match
         total = 0
-        for kind, _, dimensions in re.findall(r"^\t(u64|u32|u8|char|struct sampling) (\w+)((?:\[\w+\])*);", match.group(1), re.M):
+        for kind, _, dimensions in re.findall(
+            r"^\t(u64|u32|u8|char|struct sampling) (\w+)((?:\[\w+\])*);", match.group(1), re.M
+        ):
             count = 1
             for dimension in re.findall(r"\[(\w+)\]", dimensions):
                 count *= constants.get(dimension) or int(dimension)
