@@ -34,7 +34,7 @@ INLINE u32 peer_queue_depth(u64 queue)
 	return depth + (read64(queue + OFF_PREV_QUEUE_PEEKED) ? 1 : 0);
 }
 
-INLINE void look_at(u32 slot, u32 cpu)
+INLINE void look_at(u64 slot, u64 cpu)
 {
 	struct object *object = object_at(slot);
 	struct block *block = block_of(slot, cpu);
@@ -64,7 +64,7 @@ INLINE void look_at(u32 slot, u32 cpu)
 
 INLINE int on_clock(void)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	u32 i, slot;
 	struct control *c = the_control();
 
@@ -79,7 +79,7 @@ INLINE int on_clock(void)
 
 INLINE int on_softirq(u64 vector)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 
 	if (!state)
@@ -91,7 +91,7 @@ INLINE int on_softirq(u64 vector)
 
 INLINE int on_softirq_done(u64 vector)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct block *block;
 	struct cell *cell;

@@ -45,8 +45,9 @@ INLINE void know_locks(u64 device, u32 slot)
 /* native_queued_spin_lock_slowpath(lock, value): the lock was not free. */
 INLINE int on_lock_wait(u64 lock, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
-	struct lock_wait *wait = lock_waits.lookup(&cpu);
+	u64 cpu = this_cpu();
+	u32 index = cpu;
+	struct lock_wait *wait = lock_waits.lookup(&index);
 	struct ring_lock *ring;
 	volatile u64 key = lock;
 	u64 address = key;
@@ -68,8 +69,9 @@ INLINE int on_lock_wait(u64 lock, bool typed)
 
 INLINE int on_lock_got(u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
-	struct lock_wait *wait = lock_waits.lookup(&cpu);
+	u64 cpu = this_cpu();
+	u32 index = cpu;
+	struct lock_wait *wait = lock_waits.lookup(&index);
 	struct detail_block *block;
 	struct cell *cell;
 	u64 waited;

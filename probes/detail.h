@@ -22,7 +22,7 @@ struct detail_block {
 
 BPF_F_TABLE("array", u32, struct detail_block, detail_blocks, SLOTS * CPUS, F_MMAPABLE);
 
-INLINE struct detail_block *detail_block_of(u32 slot, u32 cpu)
+INLINE struct detail_block *detail_block_of(u64 slot, u64 cpu)
 {
 	u32 index = slot * CPUS + cpu;
 
@@ -58,9 +58,10 @@ INLINE int on_wakeup(u64 task)
 }
 
 /* sched_switch, while the one before is still the current task: one program a tracepoint is all bcc attaches. */
-INLINE void note_switched_in(u64 next, u32 cpu)
+INLINE void note_switched_in(u64 next, u64 cpu)
 {
-	struct woken *thread = woken.lookup(&cpu);
+	u32 index = cpu;
+	struct woken *thread = woken.lookup(&index);
 	u64 now, *at;
 	u32 pid;
 
@@ -84,9 +85,10 @@ INLINE void note_switched_in(u64 next, u32 cpu)
 }
 
 /* WireGuard's work begins in a thread: the first after a wake-up says how long the thread had waited. */
-INLINE void count_woken(u32 slot, u32 cpu, u32 kind)
+INLINE void count_woken(u64 slot, u64 cpu, u32 kind)
 {
-	struct woken *thread = woken.lookup(&cpu);
+	u32 index = cpu;
+	struct woken *thread = woken.lookup(&index);
 	struct detail_block *block;
 	struct cell *cell;
 
@@ -102,21 +104,21 @@ INLINE void count_woken(u32 slot, u32 cpu, u32 kind)
 	note_duration(cell, thread->waited_ns);
 }
 
-INLINE void count_poll_thread_woken(const struct cpu_state *state, u32 slot, u32 cpu)
+INLINE void count_poll_thread_woken(const struct cpu_state *state, u32 slot, u64 cpu)
 {
 	/* In a softirq the current task is only who was interrupted. */
 	if (!state->softirq.start)
 		count_woken(slot, cpu, RX_NAPI_WAKE);
 }
 
-INLINE void count_worker_woken(u32 slot, u32 cpu, u32 kind)
+INLINE void count_worker_woken(u64 slot, u64 cpu, u32 kind)
 {
 	count_woken(slot, cpu, kind - ENCRYPT_WORK + ENCRYPT_WORK_WAKE);
 }
 
 INLINE int count_ipi(u32 which)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct detail_block *block = detail_block_of(SLOT_NONE, cpu);
 
 	if (block && which < COUNTERS)
@@ -125,7 +127,7 @@ INLINE int count_ipi(u32 which)
 }
 
 /* What sends is what began last on this CPU of what is measured and has not ended. */
-INLINE u32 sender_of(const struct cpu_state *state, u32 cpu)
+INLINE u32 sender_of(const struct cpu_state *state, u64 cpu)
 {
 	struct worker *worker = running_worker(state, cpu);
 	u32 sender = C_SENT_ELSEWHERE;
@@ -151,7 +153,7 @@ INLINE u32 sender_of(const struct cpu_state *state, u32 cpu)
 /* ipi_send_cpu(cpu, callsite, callback) and ipi_send_cpumask(mask, callsite, callback) */
 INLINE int on_ipi_sent(u64 target)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 
 	return count_ipi(state ? sender_of(state, cpu) : C_SENT_ELSEWHERE);
@@ -171,9 +173,9 @@ INLINE int on_call_function(u64 vector)
 
 #else
 
-INLINE void note_switched_in(u64 next, u32 cpu) { }
-INLINE void count_poll_thread_woken(const struct cpu_state *state, u32 slot, u32 cpu) { }
-INLINE void count_worker_woken(u32 slot, u32 cpu, u32 kind) { }
+INLINE void note_switched_in(u64 next, u64 cpu) { }
+INLINE void count_poll_thread_woken(const struct cpu_state *state, u32 slot, u64 cpu) { }
+INLINE void count_worker_woken(u64 slot, u64 cpu, u32 kind) { }
 
 #endif
 

@@ -68,13 +68,15 @@ struct cell_napi {
 BPF_TABLE("array", u32, struct inline_state, inline_states, CPUS);
 BPF_TABLE("hash", u64, struct cell_napi, cell_napis, CELL_NAPIS);
 
-INLINE struct inline_state *this_inline(u32 cpu)
+INLINE struct inline_state *this_inline(u64 cpu)
 {
-	return inline_states.lookup(&cpu);
+	u32 index = cpu;
+
+	return inline_states.lookup(&index);
 }
 
 /* Whether what is encrypted and sent, or decrypted, on this CPU is so inline, and not by a worker. */
-INLINE bool is_inline(u32 cpu, bool transmit)
+INLINE bool is_inline(u64 cpu, bool transmit)
 {
 	struct inline_state *inlined = this_inline(cpu);
 
@@ -96,7 +98,7 @@ INLINE void way_opens(struct cpu_state *state, struct inline_way *way, u64 outer
 }
 
 /* From timers, work items, or a change of the mode: tx.stage or rx.receive is this function alone. */
-INLINE void way_alone_ends(struct cpu_state *state, struct inline_way *way, u32 cpu, u32 kind)
+INLINE void way_alone_ends(struct cpu_state *state, struct inline_way *way, u64 cpu, u32 kind)
 {
 	struct block *block = block_of(way->slot, cpu);
 	u64 own, on_top;
@@ -112,7 +114,7 @@ INLINE void way_alone_ends(struct cpu_state *state, struct inline_way *way, u32 
 /* wgprof_inline_send(peer, packets) */
 INLINE int on_inline_send(u64 peer, u64 packets, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
 
@@ -125,7 +127,7 @@ INLINE int on_inline_send(u64 peer, u64 packets, bool typed)
 
 INLINE int on_inline_sent(u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
 	struct inline_way *way;
@@ -147,7 +149,7 @@ INLINE int on_inline_sent(u64 ret, bool typed)
 	return 0;
 }
 
-INLINE int inline_crypt_begins(u32 cpu, u64 skb, u64 keypair, bool encrypt, bool typed)
+INLINE int inline_crypt_begins(u64 cpu, u64 skb, u64 keypair, bool encrypt, bool typed)
 {
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
@@ -181,7 +183,7 @@ INLINE int inline_crypt_begins(u32 cpu, u64 skb, u64 keypair, bool encrypt, bool
 	return 0;
 }
 
-INLINE int inline_crypt_ends(u32 cpu, bool good, bool encrypt)
+INLINE int inline_crypt_ends(u64 cpu, bool good, bool encrypt)
 {
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
@@ -238,7 +240,7 @@ INLINE int inline_crypt_ends(u32 cpu, bool good, bool encrypt)
 }
 
 /* The packet is delivered; its two parts are one service. */
-INLINE void finish_pending(struct cpu_state *state, u32 cpu, const struct pending *packet)
+INLINE void finish_pending(struct cpu_state *state, u64 cpu, const struct pending *packet)
 {
 	struct block *block = block_of(packet->slot, cpu);
 	struct cell *cell;
@@ -270,7 +272,7 @@ INLINE struct pending *pending_at(struct inline_state *inlined, u32 place)
 }
 
 /* The older of two that are in the way ends here: it was dropped, or its second part goes uncounted. */
-INLINE void put_pending(struct cpu_state *state, struct inline_state *inlined, u32 cpu, const struct pending *packet)
+INLINE void put_pending(struct cpu_state *state, struct inline_state *inlined, u64 cpu, const struct pending *packet)
 {
 	u32 place = pending_place(packet->skb);
 	u64 first = pending_at(inlined, place)->skb, second = pending_at(inlined, place ^ 1)->skb;
@@ -289,7 +291,7 @@ INLINE void put_pending(struct cpu_state *state, struct inline_state *inlined, u
 /* wgprof_inline_decrypt(peer, skb, at_once) */
 INLINE int on_inline_decrypt(u64 peer, u64 skb, u64 at_once, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
 
@@ -303,7 +305,7 @@ INLINE int on_inline_decrypt(u64 peer, u64 skb, u64 at_once, bool typed)
 }
 
 /* wg_socket_endpoint_from_skb(endpoint, skb) in it: the packet is good, its delivery begins. */
-INLINE int inline_delivery_begins(u32 cpu, u64 skb, bool typed)
+INLINE int inline_delivery_begins(u64 cpu, u64 skb, bool typed)
 {
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
@@ -317,7 +319,7 @@ INLINE int inline_delivery_begins(u32 cpu, u64 skb, bool typed)
 
 INLINE int on_inline_decrypted(u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
 	struct pending packet = {};
@@ -361,7 +363,7 @@ INLINE int on_inline_decrypted(u64 ret, bool typed)
 }
 
 /* __napi_schedule(napi) of a cell, by the packet that found it empty. */
-INLINE int cell_scheduled(u32 cpu, u64 napi)
+INLINE int cell_scheduled(u64 cpu, u64 napi)
 {
 	struct inline_state *inlined = this_inline(cpu);
 	struct cell_napi facts = {};
@@ -387,7 +389,7 @@ INLINE int cell_scheduled(u32 cpu, u64 napi)
 /* wgprof_cell_poll(napi, budget): softirq. */
 INLINE int on_cell_poll(u64 napi, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
 	struct cell_napi *facts;
@@ -409,7 +411,7 @@ INLINE int on_cell_poll(u64 napi, bool typed)
 }
 
 /* The packet is with GRO and beyond: the next one begins, or the poll ends. */
-INLINE void finish_cell_delivery(struct cpu_state *state, struct inline_state *inlined, u32 cpu, u64 now)
+INLINE void finish_cell_delivery(struct cpu_state *state, struct inline_state *inlined, u64 cpu, u64 now)
 {
 	struct pending *packet = &inlined->delivering;
 	u64 on_top;
@@ -424,7 +426,7 @@ INLINE void finish_cell_delivery(struct cpu_state *state, struct inline_state *i
 /* wgprof_cell_deliver(napi, skb) */
 INLINE int on_cell_deliver(u64 napi, u64 skb, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
 	struct pending *packet;
@@ -455,7 +457,7 @@ INLINE int on_cell_deliver(u64 napi, u64 skb, bool typed)
 
 INLINE int on_cell_poll_done(u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct inline_state *inlined = this_inline(cpu);
 	u32 done = ret;
@@ -498,11 +500,11 @@ INLINE int on_cell_poll_done(u64 ret, bool typed)
 
 #else /* any other module: WireGuard's own way alone */
 
-INLINE bool is_inline(u32 cpu, bool transmit) { return false; }
-INLINE int inline_crypt_begins(u32 cpu, u64 skb, u64 keypair, bool encrypt, bool typed) { return 0; }
-INLINE int inline_crypt_ends(u32 cpu, bool good, bool encrypt) { return 0; }
-INLINE int inline_delivery_begins(u32 cpu, u64 skb, bool typed) { return 0; }
-INLINE int cell_scheduled(u32 cpu, u64 napi) { return 0; }
+INLINE bool is_inline(u64 cpu, bool transmit) { return false; }
+INLINE int inline_crypt_begins(u64 cpu, u64 skb, u64 keypair, bool encrypt, bool typed) { return 0; }
+INLINE int inline_crypt_ends(u64 cpu, bool good, bool encrypt) { return 0; }
+INLINE int inline_delivery_begins(u64 cpu, u64 skb, bool typed) { return 0; }
+INLINE int cell_scheduled(u64 cpu, u64 napi) { return 0; }
 
 #endif
 

@@ -39,6 +39,7 @@ struct orders {
 
 BPF_TABLE("array", u32, struct orders, orders, SLOTS);
 
+/* Not by address: that a slot was compared before, as object_at does, leads 6.1's verifier into a path that cannot be. */
 INLINE struct orders *orders_of(u32 slot)
 {
 	return orders.lookup(&slot);
@@ -54,7 +55,7 @@ struct serving {
 };
 
 /* A crypt worker on this CPU that was interrupted for what runs now. */
-INLINE bool on_top_of_crypt_worker(const struct cpu_state *state, u32 cpu)
+INLINE bool on_top_of_crypt_worker(const struct cpu_state *state, u64 cpu)
 {
 	struct worker *worker = running_worker(state, cpu);
 
@@ -62,7 +63,7 @@ INLINE bool on_top_of_crypt_worker(const struct cpu_state *state, u32 cpu)
 }
 
 /* An execution begins, here or on another CPU than the one before. */
-INLINE void count_place(struct order *order, u32 slot, u32 cpu, u32 kind, u64 now)
+INLINE void count_place(struct order *order, u32 slot, u64 cpu, u32 kind, u64 now)
 {
 	struct block *block;
 	struct cell *cell;
@@ -81,7 +82,7 @@ INLINE void count_place(struct order *order, u32 slot, u32 cpu, u32 kind, u64 no
 }
 
 /* wg_packet_rx_poll begins. */
-INLINE void order_poll_begins(struct cpu_state *state, u32 slot, u32 cpu, u64 now)
+INLINE void order_poll_begins(struct cpu_state *state, u32 slot, u64 cpu, u64 now)
 {
 	struct orders *peer = orders_of(slot);
 
@@ -96,7 +97,7 @@ INLINE void order_poll_begins(struct cpu_state *state, u32 slot, u32 cpu, u64 no
 }
 
 /* wg_packet_tx_worker begins. */
-INLINE void order_tx_begins(u32 slot, u32 cpu, u64 now)
+INLINE void order_tx_begins(u64 slot, u64 cpu, u64 now)
 {
 	struct orders *peer = orders_of(slot);
 

@@ -29,7 +29,7 @@ INLINE struct on_top *on_top_of(struct worker *worker)
 }
 
 /* A softirq has ended, after so long. */
-INLINE void count_softirq_on_top(const struct cpu_state *state, u32 cpu, bool net_rx, u64 ns)
+INLINE void count_softirq_on_top(const struct cpu_state *state, u64 cpu, bool net_rx, u64 ns)
 {
 	struct worker *worker = running_worker(state, cpu);
 	struct on_top *on_top = worker ? on_top_of(worker) : NULL;

@@ -40,7 +40,7 @@ INLINE struct wire_header read_header(u64 skb, bool typed)
 }
 
 /* Packets the worker that runs on this CPU has moved. */
-INLINE void count_moved(struct cpu_state *state, u32 cpu, u32 packets)
+INLINE void count_moved(struct cpu_state *state, u64 cpu, u32 packets)
 {
 	struct worker *worker = running_worker(state, cpu);
 
@@ -135,7 +135,7 @@ INLINE struct handoff *describe_handoff(struct cpu_state *state, u64 queue, u64 
  */
 INLINE int on_enqueue(u64 queue, u64 skb, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct handoff *handoff;
 	u64 list;
@@ -204,7 +204,7 @@ INLINE u64 next_sampled(u64 nonce, u32 turn)
 }
 
 /* One event for each, so that every journey has its beginning. */
-INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff *handoff, bool transmit, u8 flags,
+INLINE void emit_handoff(struct cpu_state *state, u64 cpu, const struct handoff *handoff, bool transmit, u8 flags,
 			 const struct sampled *sampled)
 {
 	u64 start = transmit ? state->xmit.start : state->receive.start;
@@ -217,6 +217,7 @@ INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff 
 	u32 i;
 
 	if (transmit && is_interleaved(handoff)) {
+		/* What lay in a map's memory has no type any more. */
 		for (i = 0; i < SEARCHED_IN_HANDOFF && skb; i++) {
 			step.nonce = read64(skb + OFF_SKB_CB + PACKET_NONCE);
 			step.flags = flags | (i ? 0 : EVENT_HEAD);
@@ -237,7 +238,7 @@ INLINE void emit_handoff(struct cpu_state *state, u32 cpu, const struct handoff 
  * Its return: whether the peer's queue took the hand-off; and whether the device's ring, which is
  * next, has room.
  */
-INLINE int finish_handoff(struct cpu_state *state, u32 cpu, struct handoff *handoff, bool transmit, bool accepted)
+INLINE int finish_handoff(struct cpu_state *state, u64 cpu, struct handoff *handoff, bool transmit, bool accepted)
 {
 	struct block *block, *device_block;
 	struct sampled sampled = {};
@@ -288,13 +289,14 @@ out:
  */
 INLINE int on_enqueued(u64 queue, u64 skb, u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct handoff *handoff;
 	u64 last = skb;
 	u32 i;
 
-	if (!state)
+	/* There always is a packet, but the verifier would follow the loop below without one, and find that none is read. */
+	if (!state || !skb)
 		return 0;
 	handoff = describe_handoff(state, queue, skb, typed);
 	if (!handoff)
@@ -317,7 +319,7 @@ INLINE int on_enqueued(u64 queue, u64 skb, u64 ret, bool typed)
 /* A kretprobe sees none: it takes the hand-off begun last on this CPU. */
 INLINE int on_enqueued_last(u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	u32 which;
 

@@ -12,7 +12,7 @@
 /* wg_packet_receive(wg, skb): NIC softirq. */
 INLINE int on_receive(u64 device, u64 skb, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 
 	if (!state)
@@ -26,7 +26,7 @@ INLINE int on_receive(u64 device, u64 skb, bool typed)
 /* Only data packets reach a peer's queue; handshakes and strays leave receive_slot empty. */
 INLINE int on_receive_done(u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct block *block;
 	struct cell *cell;
@@ -68,7 +68,7 @@ INLINE void poll_wanted(u32 slot, struct block *block, u64 now)
 /* wg_packet_rx_poll(napi, budget): softirq or NAPI thread, softirqs off either way. */
 INLINE int on_poll(u64 napi, u64 budget, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct object *object;
 	u64 now, scheduled;
@@ -98,7 +98,7 @@ INLINE int on_poll(u64 napi, u64 budget, bool typed)
 }
 
 /* The packet being delivered is done: the next one begins, or the poll ends. */
-INLINE void finish_delivery(struct cpu_state *state, u32 cpu, struct block *block, u64 now)
+INLINE void finish_delivery(struct cpu_state *state, u64 cpu, struct block *block, u64 now)
 {
 	struct cell *cell = &block->cell[RX_DELIVER];
 	u64 start = state->deliver.start;
@@ -126,7 +126,7 @@ INLINE void finish_delivery(struct cpu_state *state, u32 cpu, struct block *bloc
  */
 INLINE int on_deliver(u64 endpoint, u64 skb, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct block *block;
 	u64 now;
@@ -152,7 +152,7 @@ INLINE int on_deliver(u64 endpoint, u64 skb, bool typed)
 
 INLINE int on_poll_done(u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	u32 done = ret;
 	struct object *object;
@@ -209,7 +209,7 @@ INLINE int on_napi_schedule(u64 napi, bool typed)
 {
 	if (load64(napi, OFF_NAPI_POLL, typed) != ADDR_CELL_POLL)
 		return 0;
-	return cell_scheduled(bpf_get_smp_processor_id(), napi);
+	return cell_scheduled(this_cpu(), napi);
 }
 
 #endif

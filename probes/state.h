@@ -110,18 +110,30 @@ struct all_objects {
 BPF_F_TABLE("array", u32, struct control, control, 1, F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct all_states, states, 1, F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct all_objects, objects, 1, F_MMAPABLE);
-BPF_TABLE("array", u32, struct worker, workers, WORKERS * CPUS);
-BPF_F_TABLE("array", u32, struct block, blocks, SLOTS * CPUS, F_MMAPABLE);
+/* Of these, too, there is one element, as large as all: the loader makes it, as bcc takes minutes for a large type. */
+BPF_TABLE("array", u32, struct worker, workers, 1);	/* WORKERS * CPUS; those of a CPU lie together */
+BPF_F_TABLE("array", u32, struct block, blocks, 1, F_MMAPABLE);	/* SLOTS * CPUS; those of an object lie together */
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
 #define memory_of(number, type) ({					\
 	u64 __address;							\
-	asm volatile("%0 = %1 ll" : "=r"(__address) : "i"(number));	\
+	asm("%0 = %1 ll" : "=r"(__address) : "i"(number));		\
 	(type *)__address;						\
+})
+
+/* An element's address, to be kept: the compiler would add up map, place and member anew for each use. */
+#define element(address) ({						\
+	__typeof__(address) __element = (address);			\
+	asm("" : "+r"(__element));					\
+	__builtin_assume(__element != NULL);				\
+	__element;							\
 })
 #define the_control() memory_of(MEMORY_CONTROL, struct control)
 
 #define now_ns() bpf_ktime_get_ns()
+
+/* As bcc's bpf_get_smp_processor_id, but of 64 bits, so that nobody cuts them to 32 before it is an index. */
+static u64 (*const this_cpu)(void) = (void *)8;
 
 /* What the compiler may know of an index, the verifier has to be shown, where it is checked and in one register. */
 #define SHOW(index) asm volatile("" : "+r"(index))
@@ -131,7 +143,7 @@ INLINE struct cpu_state *this_state(u64 cpu)
 	SHOW(cpu);
 	if (cpu >= CPUS)
 		return NULL;
-	return &memory_of(MEMORY_STATES, struct all_states)->cpu[cpu];
+	return element(&memory_of(MEMORY_STATES, struct all_states)->cpu[cpu]);
 }
 
 INLINE struct object *object_at(u64 slot)
@@ -139,28 +151,33 @@ INLINE struct object *object_at(u64 slot)
 	SHOW(slot);
 	if (slot >= SLOTS)
 		return NULL;
-	return &memory_of(MEMORY_OBJECTS, struct all_objects)->slot[slot];
+	return element(&memory_of(MEMORY_OBJECTS, struct all_objects)->slot[slot]);
 }
 
-INLINE struct worker *worker_at(u32 place, u32 cpu)
+INLINE struct worker *worker_at(u64 place, u64 cpu)
 {
-	u32 index = cpu * WORKERS + place;
+	u64 index = cpu * WORKERS + place;
 
-	return workers.lookup(&index);
+	SHOW(index);
+	if (index >= WORKERS * CPUS)
+		return NULL;
+	return element(&memory_of(MEMORY_WORKERS, struct worker)[index]);
 }
 
-INLINE struct worker *running_worker(const struct cpu_state *state, u32 cpu)
+INLINE struct worker *running_worker(const struct cpu_state *state, u64 cpu)
 {
 	return state->running ? worker_at(state->running - 1, cpu) : NULL;
 }
 
-INLINE struct block *block_of(u32 slot, u32 cpu)
+/* SLOT_IGNORED has none. */
+INLINE struct block *block_of(u64 slot, u64 cpu)
 {
-	u32 index = slot * CPUS + cpu;
+	u64 index = slot * CPUS + cpu;
 
-	if (slot >= SLOTS)
+	SHOW(index);
+	if (index >= SLOTS * CPUS)
 		return NULL;
-	return blocks.lookup(&index);
+	return element(&memory_of(MEMORY_BLOCKS, struct block)[index]);
 }
 
 /* One step of a binary search for the highest bit; the assembly keeps the branch, which is cheaper than a choice. */
@@ -186,18 +203,22 @@ INLINE u64 bucket_of(u64 value)
 	return (octave << SUB_BUCKET_BITS) + (value >> octave);
 }
 
-INLINE void note(struct cell *cell, u64 value)
+INLINE void note_bucket(struct cell *cell, u64 bucket)
 {
-	u64 bucket = bucket_of(value);
-
 	SHOW(bucket);
 	if (bucket < BUCKETS)
 		cell->histogram[bucket]++;
 }
 
+/* Depths and packets, which mostly are small. */
+INLINE void note(struct cell *cell, u64 value)
+{
+	note_bucket(cell, value < SUB_BUCKETS ? value : bucket_of(value));
+}
+
 INLINE void note_duration(struct cell *cell, u64 ns)
 {
-	note(cell, ns >> DURATION_SHIFT);
+	note_bucket(cell, bucket_of(ns >> DURATION_SHIFT));
 }
 
 /* A frame that is still open lost its return, to a kretprobe without a free instance for example. */
@@ -272,7 +293,7 @@ struct step {
 	u8 point, flags;
 };
 
-INLINE void emit(struct cpu_state *state, u32 cpu, const struct step *step)
+INLINE void emit(struct cpu_state *state, u64 cpu, const struct step *step)
 {
 	struct journey_event *event = events.ringbuf_reserve(sizeof(*event));
 

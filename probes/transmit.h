@@ -11,7 +11,7 @@
 /* wg_xmit(skb, dev): runs with softirqs off, so one frame a CPU is enough. */
 INLINE int on_xmit(u64 skb, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 
 	if (!state)
@@ -25,7 +25,7 @@ INLINE int on_xmit(u64 skb, bool typed)
 
 INLINE int on_xmit_done(u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct block *block;
 	struct cell *cell;
@@ -55,7 +55,7 @@ INLINE int on_xmit_done(u64 ret, bool typed)
  * A preemptible kernel may let another peer's transmit worker send in the middle of this one's, so the packet
  * lives with the worker.  What softirqs send on top of it, and what others send, lives with the CPU.
  */
-INLINE struct packet *packet_sent(struct cpu_state *state, u32 cpu)
+INLINE struct packet *packet_sent(struct cpu_state *state, u64 cpu)
 {
 	struct worker *worker = state->softirq.start || is_inline(cpu, true) ? NULL : running_worker(state, cpu);
 
@@ -65,7 +65,7 @@ INLINE struct packet *packet_sent(struct cpu_state *state, u32 cpu)
 /* wg_socket_send_skb_to_peer(peer, skb, ds): also carries handshakes, told apart by the header. */
 INLINE int on_send(u64 peer, u64 skb, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct wire_header header;
 	struct packet *packet;
@@ -85,7 +85,7 @@ INLINE int on_send(u64 peer, u64 skb, bool typed)
 
 INLINE int on_send_done(u64 ret, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct packet *packet;
 	struct block *block;

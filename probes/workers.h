@@ -17,24 +17,25 @@ struct queued {
 	u64 encrypt_ns, decrypt_ns;
 };
 
-BPF_ARRAY(queued_work, struct queued, SLOTS * CPUS);
+BPF_ARRAY(queued_work, struct queued, 1);	/* made by the loader: SLOTS * CPUS */
 
 /* Where the time is kept that a work item was queued at: one a peer for TX_WORK, else one a device and CPU. */
-INLINE u64 *queued_at(u32 slot, u32 cpu, u32 kind)
+INLINE u64 *queued_at(u64 slot, u64 cpu, u32 kind)
 {
-	u32 index = slot * CPUS + cpu;
+	u64 index = slot * CPUS + cpu;
 	struct object *object;
 	struct queued *queued;
 
-	if (slot == SLOT_NONE || slot >= SLOTS || cpu >= CPUS)
+	if (slot == SLOT_NONE || cpu >= CPUS)
 		return NULL;
 	if (kind == TX_WORK) {
 		object = object_at(slot);
 		return object ? &object->work_queued_ns : NULL;
 	}
-	queued = queued_work.lookup(&index);
-	if (!queued)
+	SHOW(index);
+	if (index >= SLOTS * CPUS)
 		return NULL;
+	queued = element(&memory_of(MEMORY_QUEUED_WORK, struct queued)[index]);
 	return kind == ENCRYPT_WORK ? &queued->encrypt_ns : &queued->decrypt_ns;
 }
 
@@ -75,7 +76,7 @@ INLINE u32 place_of(u32 slot, u32 kind, u64 pid)
 
 INLINE int worker_begins(u32 slot, u32 kind)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	u64 pid = (u32)bpf_get_current_pid_tgid();
 	struct worker *worker;
@@ -134,7 +135,7 @@ INLINE int on_tx_worker(u64 work, bool typed)
 
 INLINE int worker_ends(u32 kind)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct worker *worker;
 	struct block *block;
@@ -217,7 +218,7 @@ INLINE void identify_crypt(struct worker *worker, u64 skb, u64 keypair, bool enc
  */
 INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct worker *worker;
 
@@ -242,7 +243,7 @@ INLINE int crypt_begins(u64 skb, u64 keypair, bool encrypt, bool typed)
 
 INLINE int crypt_ends(u64 skb, u64 keypair, bool good, bool encrypt, bool typed)
 {
-	u32 cpu = bpf_get_smp_processor_id();
+	u64 cpu = this_cpu();
 	struct cpu_state *state = this_state(cpu);
 	struct worker *worker;
 	struct block *block;

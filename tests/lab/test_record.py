@@ -122,6 +122,8 @@ def test_thirty_seconds_from_a_booting_kernel_to_a_report_that_agrees_with_itsel
     assert [s["only_receiver"]["missing"] for s in seen] == [0, 0]
 
     with open_recording(alone / "it.wgprof") as recording:
+        kinds = set(recording.table("probes")["kind"])
+        assert kinds <= {"fentry", "fexit", "tracepoint", "perf"}, "a program was refused, and a kprobe taken instead"
         stages = recording.table("stages").groupby("stage", observed=True)["packets"].sum()
         if stages["tx.send"] == stages["rx.receive"]:  # nothing was lost on the way, so nothing may be called lost
             assert [s["only_sender"]["missing"] for s in seen] == [0, 0]

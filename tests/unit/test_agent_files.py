@@ -32,3 +32,14 @@ def test_no_more_than_asked_for_is_kept(tmp_path: Path) -> None:
         assert len(read_whole(fd, most=1 << 17)) == 1 << 17
     finally:
         os.close(fd)
+
+
+def test_short_lines_of_any_length_are_read_whole() -> None:
+    """A small piece is taken for the last one: so it is in the files that the agent reads."""
+    for name in ("dev", "softnet_stat", "snmp", "snmp6", "udp", "udp6"):
+        path = Path("/proc/net") / name
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            assert read_whole(fd).count(b"\n") == path.read_bytes().count(b"\n")
+        finally:
+            os.close(fd)

@@ -173,13 +173,14 @@ def test_naps_get_shorter_the_more_comes_in(monkeypatch: pytest.MonkeyPatch) -> 
     with tempfile.TemporaryFile() as file:
         drain = Drain(program.ring(), Stream(file.fileno(), compress=False))
         assert drain.nap_s(sample_every=28) == 0.25
-        assert drain.nap_s(sample_every=1) == 0.01, "at any moment every packet may become events"
+        assert drain.nap_s(sample_every=1) == 0.0125, "at any moment every packet may become events"
+        assert drain.nap_s(sample_every=4) == 0.05, "of a part of the packets, so many times slower"
         drain.look()
         assert drain.nap_s(sample_every=28) == 0.25, "nothing comes in"
         program.write(FITTING)
         drain.look()  # a ring in half a second
         assert 0.12 < drain.nap_s(sample_every=28) < 0.13, "a quarter of the ring"
-        assert drain.nap_s(sample_every=1) == 0.01
+        assert drain.nap_s(sample_every=1) == 0.0125
         drain.look()
         assert drain.nap_s(sample_every=28) == 0.25, "and then nothing any more"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from wgprof.agent import layout, maps
+from wgprof.agent import layout, loader, maps
 from wgprof.resources import resource_dir
 
 HEADER = (resource_dir("probes") / "layout.h").read_text()
@@ -51,6 +51,16 @@ def test_histogram_constants() -> None:
     assert int(define("COUNTERS")) == layout.COUNTERS
     assert int(define("SUB_BUCKET_BITS")) == layout.SUB_BUCKET_BITS
     assert int(define("DURATION_SHIFT")) == layout.DURATION_SHIFT
+
+
+def test_workers_have_places_for_all_slots() -> None:
+    """The loader makes the map, and the programs reach into it without asking how large it is."""
+    header = (resource_dir("probes") / "state.h").read_text()
+    constants = dict(re.findall(r"#define (WORKERS\w*) (.+)", header))
+    assert int(constants["WORKERS_OF_SLOT"]) == loader.WORKERS_OF_SLOT
+    assert int(constants["WORKERS_OF_NOBODY"]) == loader.WORKERS_OF_NOBODY
+    assert constants["WORKERS"] == "(SLOTS * WORKERS_OF_SLOT + WORKERS_OF_NOBODY)"
+    assert loader.large_maps(slots=64, cpus=4)["workers"] == (64 * 2 + 16) * 4
 
 
 def test_event_has_the_fields_of_the_header() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.simulated import rows
 from wgprof.agent.maps import PAGE, SAMPLING, Control
-from wgprof.agent.sampling import BUDGET_EVENTS_PER_S, COARSEST, INITIAL, RULE, Sampler, choose, distances, sample_below
+from wgprof.agent.sampling import COARSEST, INITIAL, RULE, Sampler, budget, choose, distances, sample_below
 from wgprof.analysis.journeys import Sampling
 
 SECOND = 1_000_000_000
@@ -27,9 +27,14 @@ def golden() -> Sampling:
 def test_choice_keeps_to_the_budget_and_is_no_coarser_than_needed(rate: float) -> None:
     every = choose(rate)
     if every < COARSEST:
-        assert rate / every <= BUDGET_EVENTS_PER_S
+        assert rate / every <= budget(every)
     if every > 1:
-        assert rate / (every // 2) > BUDGET_EVENTS_PER_S
+        assert rate / (every // 2) > budget(every // 2)
+
+
+def test_where_packets_are_few_a_part_of_them_is_enough() -> None:
+    """24,000 steps a second, as the lab's one tunnel takes: 3,000 become events; a gateway's million, 8,000."""
+    assert [choose(rate) for rate in (1_000, 2_500, 5_000, 24_000, 80_000, 1e6)] == [1, 1, 2, 8, 8, 128]
 
 
 @given(st.integers(1, COARSEST), st.integers(1, COARSEST), st.lists(st.integers(0, 2**64 - 1), max_size=50))

@@ -13,10 +13,9 @@ _FILL = 1 / 4
 _WORTH = 1 / 16
 _SHORTEST_NAP_S = 0.001
 _LONGEST_NAP_S = 0.25
-#: The longest nap while every packet is a sample: a burst at full rate must find room until its first look.
-_DENSE_NAP_S = 0.01
-#: From this N on (see sampling.py) a burst is thin enough for long naps.
-_SPARSE = 7
+#: The longest nap while every packet is a sample: a burst at full rate must find room until its first look.  Of one
+#: sample in N (see sampling.py) it takes N times as long to fill the ring.
+_DENSE_NAP_S = 0.0125
 
 
 class Drain:
@@ -31,7 +30,7 @@ class Drain:
 
     def nap_s(self, sample_every: int) -> float:
         """How long the ring can be left alone."""
-        longest = _LONGEST_NAP_S if sample_every >= _SPARSE else _DENSE_NAP_S
+        longest = min(_LONGEST_NAP_S, _DENSE_NAP_S * max(sample_every, 1))
         if self._rate <= 0:
             return longest
         return max(_SHORTEST_NAP_S, min(longest, self._ring.size * _FILL / self._rate))

@@ -6,6 +6,8 @@ import os
 from typing import List
 
 _PIECE = 1 << 16
+#: A piece of less is the last one: the kernel fills a page at least, and the next line would have fitted in it.
+_LAST = 2048
 
 
 def read_whole(fd: int, most: int = 1 << 22) -> bytes:
@@ -21,4 +23,6 @@ def read_whole(fd: int, most: int = 1 << 22) -> bytes:
             break
         parts.append(part)
         at += len(part)
+        if len(part) < _LAST:
+            break
     return b"".join(parts)

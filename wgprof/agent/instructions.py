@@ -12,7 +12,10 @@ from typing import Dict, List
 #: A helper's number that no kernel has: probes/access.h calls it where a kernel function is to be called.
 CAST_CALL = 0x77677072
 #: Likewise numbers for the addresses of maps of one element.
-MEMORY = {"control": 0x77670001, "states": 0x77670002, "objects": 0x77670003, "slot_cache": 0x77670004}
+MEMORY = {
+    name: 0x77670001 + number
+    for number, name in enumerate(("control", "states", "objects", "slot_cache", "workers", "blocks", "queued_work"))
+}
 #: struct bpf_insn: code, registers, offset, immediate; BPF_JMP | BPF_CALL, and BPF_PSEUDO_KFUNC_CALL as its source.
 _INSTRUCTION = struct.Struct("<BBhi")
 _CALL = 0x85

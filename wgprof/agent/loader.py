@@ -20,6 +20,7 @@ from wgprof.agent.instructions import CAST_CALL, MEMORY, complete, memory_flags
 from wgprof.agent.kprobes import Kprobes, find_tracefs
 from wgprof.agent.maps import Control
 from wgprof.agent.plan import Attachment, Facts, Missing, Resolved, resolve
+from wgprof.agent.runtime import array_map
 from wgprof.agent.tracing import TracingError, attach_tracing, btf_descriptor, load_tracing
 
 RING_PAGES = 2048
@@ -33,6 +34,10 @@ ROUNDS = 3
 
 #: Tasks that can be remembered while they are switched out.
 TASKS = 16384
+#: WORKERS of probes/state.h: a CPU's, by slots.
+WORKERS_OF_SLOT, WORKERS_OF_NOBODY = 2, 16
+#: Of the maps that bcc does not make, those that the agent maps.
+MAPPED = ("blocks",)
 _TRACING = ("fentry", "fexit")
 _OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
 
@@ -82,6 +87,12 @@ def map_fd(bpf: Any, name: str) -> int:
     return int(lib.bpf_table_fd(bpf.module, name.encode()))
 
 
+def large_maps(slots: int, cpus: int) -> Dict[str, int]:
+    """How many elements, as bcc knows them, the maps have that it does not make."""
+    workers = slots * WORKERS_OF_SLOT + WORKERS_OF_NOBODY
+    return {"workers": workers * cpus, "blocks": slots * cpus, "queued_work": slots * cpus}
+
+
 class Programs:
     """The compiled programs of a resolved plan.  Raises LoadError if they do not compile.
 
@@ -119,11 +130,24 @@ class Programs:
                 self.bpf = Bpf(text=text.encode(), cflags=flags)
             except Exception as error:
                 raise LoadError(f"{error}: {_last_error(captured.text())}") from error
-        self._memory = {number: map_fd(self.bpf, name) for name, number in MEMORY.items()}
+        self._large = {
+            name: array_map(self.value_size(name) * count, mappable=name in MAPPED)
+            for name, count in large_maps(slots, cpus).items()
+        }
+        self._memory = {number: self.map_fd(name) for name, number in MEMORY.items()}
 
         self._links: Dict[str, int] = {}  # program -> descriptor: of fentry and fexit, which are not bcc's business
         self._btf_fds: Dict[str, int] = {"vmlinux": 0}
         self._kprobes = Kprobes(find_tracefs())
+
+    def map_fd(self, name: str) -> int:
+        return self._large.get(name) or map_fd(self.bpf, name)
+
+    def value_size(self, name: str) -> int:
+        """Bytes of a map's element, as bcc knows it."""
+        from bcc.libbcc import lib
+
+        return int(lib.bpf_table_leaf_size(self.bpf.module, name.encode()))
 
     def load(self, a: Attachment) -> int:
         """Has the kernel verify a program; returns its descriptor.  Raises LoadError with the verifier's words."""
@@ -197,8 +221,10 @@ class Programs:
         for fd in self._btf_fds.values():
             if fd:
                 os.close(fd)
-        self._links, self._btf_fds = {}, {"vmlinux": 0}
         self._kprobes.close()
+        for fd in self._large.values():
+            os.close(fd)
+        self._links, self._btf_fds, self._large = {}, {"vmlinux": 0}, {}
         with contextlib.suppress(Exception):
             self.bpf.cleanup()
 
@@ -278,13 +304,11 @@ class Probes:
 
     def map_fd(self, name: str) -> int:
         assert self._programs is not None
-        return map_fd(self._programs.bpf, name)
+        return self._programs.map_fd(name)
 
     def value_size(self, name: str) -> int:
-        from bcc.libbcc import lib
-
         assert self._programs is not None
-        return int(lib.bpf_table_leaf_size(self._programs.bpf.module, name.encode()))
+        return self._programs.value_size(name)
 
     def close(self) -> None:
         programs, self._programs = self._programs, None

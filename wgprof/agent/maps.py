@@ -38,6 +38,8 @@ LOSSES: Tuple[Tuple[str, str], ...] = (
 LOSS_KEYS = tuple(f"{cause} {where}" for cause, where in LOSSES)
 
 STAGES = 6
+#: Their packets, at the start of a CPU's first telltales.
+_STAGES = struct.Struct(f"<{STAGES}Q")
 #: Counters one of which every event of every cell kind raises: packets, executions, hand-offs, samples, NET_RX runs,
 #: what was found, episodes; failures, runs of other softirqs, moves; calls or wake-ups.  NET_TX softirqs wait for the
 #: next other one.
@@ -149,13 +151,16 @@ class Blocks:
         self._block_quads = len(self._kinds) * _CELL_QUADS
         self._slot_quads = cpus * self._block_quads
         self._span = (max(online) + 1) * self._block_quads
-        self._online = online
-        #: The stages' packets, of each slot and stage on every CPU.
-        self._packets: List[memoryview] = []
+        #: Each CPU, and where its bytes are in a slot's telltales.
+        length = 8 * len(self._kinds)
+        self._cpus = [(cpu, slice(cpu * length, (cpu + 1) * length)) for cpu in online]
+        self._packets = 0
         #: Of each slot: where its telltales are, and what they said last.
         self._told: Dict[int, Tuple[List[memoryview], List[bytes]]] = {}
-        #: Of each slot and CPU: the cells in which nothing was ever counted, and what to give out.
-        self._used: Dict[Tuple[int, int], Tuple[List[int], List[Payload]]] = {}
+        #: Of each slot: the bits that telltales have of cells in which nothing was ever counted.
+        self._unused: Dict[int, int] = {}
+        #: Of each slot and CPU: the cells to give out.
+        self._pieces: Dict[Tuple[int, int], List[Payload]] = {}
 
     def changed(self, slots: List[int]) -> List[Payload]:
         """Prefix and memory of the cells of every block that changed since the last call, in turn."""
@@ -167,34 +172,46 @@ class Blocks:
             if told == before:
                 continue
             self._told[slot] = views, told
-            for cpu in self._online:
-                start = cpu * len(self._kinds) * 8
-                end = start + len(self._kinds) * 8
-                if any(now[start:end] != then[start:end] for now, then in zip(told, before)):
-                    parts += self._pieces(slot, cpu)
+            said = 0
+            for text in told:
+                said |= int.from_bytes(text, "little")
+            # Looking at each cell takes long, and hardly ever is one new in use.
+            if said & self._unused.get(slot, -1):
+                self._find_used(slot)
+            for cpu, place in self._cpus:
+                for now, then in zip(told, before):
+                    if now[place] != then[place]:
+                        break
+                else:
+                    continue
+                start = place.start
+                self._packets += sum(_STAGES.unpack_from(told[0], start)) - sum(_STAGES.unpack_from(before[0], start))
+                parts += self._pieces[slot, cpu]
         return parts
 
     def _meet(self, slot: int) -> Tuple[List[memoryview], List[bytes]]:
         start = slot * self._slot_quads
         views = [self._quads[start + counter : start + self._span : _CELL_QUADS] for counter in self._telltales]
-        self._packets += [views[0][stage :: len(self._kinds)] for stage in range(STAGES)]
         self._told[slot] = views, [bytes(8 * len(view)) for view in views]
         return self._told[slot]
 
-    def _pieces(self, slot: int, cpu: int) -> List[Payload]:
-        """The cells of a block in which something was ever counted, each behind its prefix."""
-        unused, pieces = self._used.setdefault((slot, cpu), (list(range(len(self._kinds))), []))
-        first = slot * self._slot_quads + cpu * self._block_quads
-        for index in tuple(unused):
-            at = first + index * _CELL_QUADS
-            if any(self._quads[at : at + COUNTERS]):
-                unused.remove(index)
-                pieces += [CELL_PREFIX.pack(slot, cpu, self._kinds[index], 0), self._bytes[at * 8 : at * 8 + CELL.size]]
-        return pieces
+    def _find_used(self, slot: int) -> None:
+        """Notes the cells of an object in which something was ever counted, each behind its prefix."""
+        unused = 0
+        for cpu, place in self._cpus:
+            pieces = self._pieces[slot, cpu] = []
+            first = slot * self._slot_quads + cpu * self._block_quads
+            for index, kind in enumerate(self._kinds):
+                at = first + index * _CELL_QUADS
+                if any(self._quads[at : at + COUNTERS]):
+                    pieces += [CELL_PREFIX.pack(slot, cpu, kind, 0), self._bytes[at * 8 : at * 8 + CELL.size]]
+                else:
+                    unused |= (1 << 64) - 1 << 8 * (place.start + 8 * index)
+        self._unused[slot] = unused
 
     def packets(self) -> int:
-        """Packets all stages have counted so far: what sampling every packet would cost in events."""
-        return sum(map(sum, self._packets))
+        """Packets all stages had counted at the last look: what sampling every packet would cost in events."""
+        return self._packets
 
 
 class DetailBlocks(Blocks):

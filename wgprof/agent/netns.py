@@ -172,42 +172,41 @@ class Counters:
     _COLUMNS = (1, 0, 2, 3, 9, 8, 10, 11)
 
     def __init__(self, interfaces: List[Interface]) -> None:
-        self._files: Dict[Namespace, int] = {}
-        self._interfaces: Dict[Namespace, Dict[bytes, Interface]] = {}
-        #: How each interface's row begins: its namespace and name, as JSON.
-        self._heads: Dict[Interface, bytes] = {}
-        for interface in interfaces:
+        #: Of each namespace: its file; and of each interface its number, its name there, and how its row begins.
+        self._files: List[Tuple[int, List[Tuple[int, bytes, bytes]]]] = []
+        places: Dict[Namespace, List[Tuple[int, bytes, bytes]]] = {}
+        for number, interface in enumerate(interfaces):
             name = b"%b:" % interface.name.encode()
             # The kernel writes "%6s:".
             name = (b"\n" if len(name) > 6 else b" ") + name
-            self._interfaces.setdefault(interface.namespace, {})[name] = interface
-            self._heads[interface] = json.dumps([interface.namespace.inode, interface.name])[:-1].encode()
-        for namespace in self._interfaces:
+            head = json.dumps([interface.namespace.inode, interface.name])[:-1].encode()
+            places.setdefault(interface.namespace, []).append((number, name, head))
+        for namespace, members in places.items():
             with contextlib.suppress(OSError), inside(namespace):
-                self._files[namespace] = os.open("/proc/thread-self/net/dev", os.O_RDONLY)
+                self._files.append((os.open("/proc/thread-self/net/dev", os.O_RDONLY), members))
 
-    def read(self) -> Dict[Interface, bytes]:
+    def read(self) -> Dict[int, bytes]:
         """JSON rows of netns, name, rx packets, bytes, errors, dropped, tx packets, bytes, errors, dropped.
 
-        The numbers pass through as the kernel wrote them.  An interface that is gone has no row.
+        By the interfaces' place in the list given; one that is gone has no row.  The numbers pass through as the
+        kernel wrote them.
         """
-        rows: Dict[Interface, bytes] = {}
-        for namespace, fd in self._files.items():
+        rows: Dict[int, bytes] = {}
+        for fd, members in self._files:
             try:
                 text = read_whole(fd)
             except OSError:
                 continue
-            for name, interface in self._interfaces[namespace].items():
+            for number, name, head in members:
                 start = text.find(name)
                 if start < 0:
                     continue
                 start += len(name)
                 fields = text[start : text.find(b"\n", start)].split()
-                values = [self._heads[interface], *[fields[column] for column in self._COLUMNS]]
-                rows[interface] = b",".join(values) + b"]"
+                rows[number] = b",".join([head, *[fields[column] for column in self._COLUMNS]]) + b"]"
         return rows
 
     def close(self) -> None:
-        for fd in self._files.values():
+        for fd, _ in self._files:
             os.close(fd)
         self._files.clear()

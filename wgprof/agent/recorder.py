@@ -32,6 +32,7 @@ MEMORY_NS = 500_000_000
 #: A sign of life at least so often.
 PATIENT_S = 5.0
 
+_compactly = json.JSONEncoder(separators=(",", ":")).encode
 _LOSS_NAMES = tuple(key.encode() for key in maps.LOSS_KEYS)
 #: The JSON of a TICK.  Ten times a second, for a whole recording: so it is put together, not encoded.
 _HEAD = (
@@ -66,7 +67,7 @@ class Recorder:
         self._memory_due_ns = self._meter_due_ns = 0
         self._stop: Optional[str] = None
         self._interfaces: List[netns.Interface] = []
-        self._counters = self._outer_counters = netns.Counters([])
+        self._counters = netns.Counters([])
         self._accounts = Accounts()
         self._resident_bytes = self._accounts.resident_bytes()
         self._gone: set[str] = set()
@@ -85,8 +86,10 @@ class Recorder:
     def run(self, interfaces: List[netns.Interface], hello: Dict[str, Any], outer: Outer) -> None:
         """Records until the time is up, stdin closes, or a signal asks to stop."""
         self._interfaces = interfaces
-        self._counters = netns.Counters(interfaces)
-        self._outer_counters = netns.Counters(outer.interfaces)
+        # A tunnel in a tunnel has an outer interface that is one of ours.
+        own = {(interface.namespace, interface.name) for interface in interfaces}
+        others = [outside for outside in outer.interfaces if (outside.namespace, outside.name) not in own]
+        self._counters = netns.Counters([*interfaces, *others])
         for stopper in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(stopper, self._on_signal)
         interval_ns = int(self._request.get("interval_ms", 100)) * 1_000_000
@@ -145,6 +148,8 @@ class Recorder:
                     self._stop = "stopped"
 
     def _tick(self, late_ns: int, outer: Dict[str, List[List[int]]]) -> None:
+        # Before anything is read: cells and counters are to be of the same moment, and writing may take a while.
+        self._drain.empty()
         now = time.monotonic_ns()
         news = [self._named(item) for item in self._objects.news()]
         for item in news:
@@ -164,13 +169,12 @@ class Recorder:
             self._resident_bytes,
             self._accounts.cpu_times(),
             self._accounts.softirqs(),
-            b",".join([*interfaces.values(), *self._outer_counters.read().values()]),
+            b",".join(interfaces.values()),
             json.dumps(news).encode() if news else b"[]",
             b",".join([b'"%b":%d' % loss for loss in zip(_LOSS_NAMES, self._states.counts())]),
             self._stream.event_bytes,
-            json.dumps(outer, separators=(",", ":"))[1:].encode(),
+            _compactly(outer)[1:].encode(),
         )
-        self._drain.empty()
         self._stream.tick(head, cells)
         every = self._sampler.next(self._blocks.packets(), now)
         if every:
@@ -187,12 +191,13 @@ class Recorder:
         names = {i.namespace.inode: i.namespace.name for i in self._interfaces}
         return {**item, "netns_name": names.get(int(str(item["netns"])), "")}
 
-    def _note_vanished(self, rows: Dict[netns.Interface, bytes]) -> None:
-        if len(rows) == len(self._interfaces):
+    def _note_vanished(self, rows: Dict[int, bytes]) -> None:
+        vanished = [interface for number, interface in enumerate(self._interfaces) if number not in rows]
+        if not vanished:
             return
-        for interface in self._interfaces:
+        for interface in vanished:
             label = _label(interface.name, interface.namespace.name)
-            if interface not in rows and label not in self._gone:
+            if label not in self._gone:
                 self._gone.add(label)
                 self._stream.log("warning", "interface", f"interface {label} went away")
         # Interfaces go before their module does.

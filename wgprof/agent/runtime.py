@@ -1,6 +1,6 @@
 """What the probes cost: run time of BPF programs, measured by the kernel for a part of the recording.
 
-bpf(2) BPF_ENABLE_STATS and BPF_OBJ_GET_INFO_BY_FD; offsets of struct bpf_prog_info from
+bpf(2) BPF_MAP_CREATE, BPF_ENABLE_STATS and BPF_OBJ_GET_INFO_BY_FD; offsets of struct bpf_prog_info from
 include/uapi/linux/bpf.h.
 """
 
@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Union
 
 _NR_BPF = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), 321)
+_MAP_CREATE = 0
 _OBJ_GET_INFO_BY_FD = 15
 _ENABLE_STATS = 32
+_MAP_TYPE_ARRAY = 2
+_MAPPABLE = 1 << 10
 _INFO_BYTES = 256
 _RUN_TIME_OFFSET = 192  # run_time_ns, run_cnt, recursion_misses
 
@@ -41,6 +44,15 @@ def bpf(command: int, attributes: "Union[bytes, ctypes.Array[ctypes.c_char]]") -
     """bpf(2); the kernel may write into attributes that are a buffer.  Negative on errors, see ctypes.get_errno."""
     buffer = ctypes.create_string_buffer(attributes, len(attributes)) if isinstance(attributes, bytes) else attributes
     return int(_libc.syscall(_NR_BPF, command, buffer, len(buffer)))
+
+
+def array_map(size: int, mappable: bool) -> int:
+    """A descriptor of a new array map of one element of `size` bytes.  Raises OSError."""
+    fd = bpf(_MAP_CREATE, struct.pack("<5I", _MAP_TYPE_ARRAY, 4, size, 1, _MAPPABLE if mappable else 0))
+    if fd < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"no map of {size} bytes: {os.strerror(error)}")
+    return fd
 
 
 def program_statistics(fd: int) -> ProgramStatistics:

@@ -1,4 +1,7 @@
-"""Which packets have their journey recorded: one in N, N chosen to keep to an event budget.
+"""Which packets have their journey recorded: one in N, N chosen to keep to a budget of events.
+
+An event costs about as much as half a probe, so where packets are few and dear they, not the budget, are what it should
+be small beside: more than one packet in SPARE is taken only as long as a quarter of the budget allows.
 
 A packet is sampled if its nonce times 2^32 divided by the golden ratio, modulo 2^32, is below 2^32 / N.  That spreads
 the samples evenly, also over whatever goes round: CPUs that get work items in turn, batches of a fixed size.  A
@@ -10,6 +13,8 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 BUDGET_EVENTS_PER_S = 10_000
+SPARE = 8
+SPARE_EVENTS_PER_S = 2_500
 INITIAL = 32
 COARSEST = 1 << 22
 #: What a recording calls this rule; before it, nonces were taken that N divides.
@@ -46,12 +51,16 @@ def distances(every: int) -> Tuple[int, int, int, int]:
 
 
 def choose(events_per_s: float) -> int:
-    """The finest N that keeps `events_per_s` (as if every packet were sampled) within the budget."""
-    wanted = events_per_s / BUDGET_EVENTS_PER_S
+    """The finest N that keeps `events_per_s` (as if every packet were sampled) within the budget of that N."""
     every = 1
-    while every < wanted and every < COARSEST:
+    while every < COARSEST and events_per_s / every > budget(every):
         every *= 2
     return every
+
+
+def budget(every: int) -> int:
+    """Events a second that one packet in N may become."""
+    return BUDGET_EVENTS_PER_S if every >= SPARE else SPARE_EVENTS_PER_S
 
 
 class Sampler:

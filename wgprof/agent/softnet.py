@@ -22,17 +22,17 @@ def parse_softnet(text: str, online: List[int]) -> List[List[int]]:
     """A row a CPU: its number, the words of COUNTERS (0 where the kernel has none), and the backlog's length or -1."""
     rows = []
     for number, line in enumerate(text.splitlines()):
-        words = [int(word, 16) for word in line.split()]
+        words = line.split()
         if len(words) <= COUNTERS[2]:
             continue
         if len(words) > _CPU:
-            cpu = words[_CPU]
+            cpu = int(words[_CPU], 16)
         elif number < len(online):
             cpu = online[number]
         else:
             continue
-        counters = [words[at] if at < len(words) else 0 for at in COUNTERS]
-        rows.append([cpu, *counters, words[_BACKLOG] if len(words) > _BACKLOG else -1])
+        counters = [int(words[at], 16) if at < len(words) else 0 for at in COUNTERS]
+        rows.append([cpu, *counters, int(words[_BACKLOG], 16) if len(words) > _BACKLOG else -1])
     return rows
 
 
