@@ -110,9 +110,17 @@ struct all_objects {
 BPF_F_TABLE("array", u32, struct control, control, 1, F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct all_states, states, 1, F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct all_objects, objects, 1, F_MMAPABLE);
-/* Of these, too, there is one element, as large as all: the loader makes it, as bcc takes minutes for a large type. */
-BPF_TABLE("array", u32, struct worker, workers, 1);	/* WORKERS * CPUS; those of a CPU lie together */
-BPF_F_TABLE("array", u32, struct block, blocks, 1, F_MMAPABLE);	/* SLOTS * CPUS; those of an object lie together */
+/*
+ * Of these, too, there is one element, as large as all: the loader makes it, as bcc takes minutes for a large type.
+ * Kernels before 6.0 allow no such size; there they are looked up.
+ */
+#ifdef LARGE_MAPS_LOOKED_UP
+#define LARGE_MAP(count) (count)
+#else
+#define LARGE_MAP(count) 1
+#endif
+BPF_TABLE("array", u32, struct worker, workers, LARGE_MAP(WORKERS * CPUS));	/* those of a CPU lie together */
+BPF_F_TABLE("array", u32, struct block, blocks, LARGE_MAP(SLOTS * CPUS), F_MMAPABLE);	/* those of an object do */
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
 #define memory_of(number, type) ({					\
@@ -158,10 +166,16 @@ INLINE struct worker *worker_at(u64 place, u64 cpu)
 {
 	u64 index = cpu * WORKERS + place;
 
+#ifdef LARGE_MAPS_LOOKED_UP
+	u32 key = index;
+
+	return workers.lookup(&key);
+#else
 	SHOW(index);
 	if (index >= WORKERS * CPUS)
 		return NULL;
 	return element(&memory_of(MEMORY_WORKERS, struct worker)[index]);
+#endif
 }
 
 INLINE struct worker *running_worker(const struct cpu_state *state, u64 cpu)
@@ -174,10 +188,16 @@ INLINE struct block *block_of(u64 slot, u64 cpu)
 {
 	u64 index = slot * CPUS + cpu;
 
+#ifdef LARGE_MAPS_LOOKED_UP
+	u32 key = index;
+
+	return slot < SLOTS ? blocks.lookup(&key) : NULL;
+#else
 	SHOW(index);
 	if (index >= SLOTS * CPUS)
 		return NULL;
 	return element(&memory_of(MEMORY_BLOCKS, struct block)[index]);
+#endif
 }
 
 /* One step of a binary search for the highest bit; the assembly keeps the branch, which is cheaper than a choice. */

@@ -17,7 +17,7 @@ struct queued {
 	u64 encrypt_ns, decrypt_ns;
 };
 
-BPF_ARRAY(queued_work, struct queued, 1);	/* made by the loader: SLOTS * CPUS */
+BPF_ARRAY(queued_work, struct queued, LARGE_MAP(SLOTS * CPUS));
 
 /* Where the time is kept that a work item was queued at: one a peer for TX_WORK, else one a device and CPU. */
 INLINE u64 *queued_at(u64 slot, u64 cpu, u32 kind)
@@ -26,16 +26,24 @@ INLINE u64 *queued_at(u64 slot, u64 cpu, u32 kind)
 	struct object *object;
 	struct queued *queued;
 
-	if (slot == SLOT_NONE || cpu >= CPUS)
+	if (slot == SLOT_NONE || slot >= SLOTS || cpu >= CPUS)
 		return NULL;
 	if (kind == TX_WORK) {
 		object = object_at(slot);
 		return object ? &object->work_queued_ns : NULL;
 	}
+#ifdef LARGE_MAPS_LOOKED_UP
+	u32 key = index;
+
+	queued = queued_work.lookup(&key);
+	if (!queued)
+		return NULL;
+#else
 	SHOW(index);
 	if (index >= SLOTS * CPUS)
 		return NULL;
 	queued = element(&memory_of(MEMORY_QUEUED_WORK, struct queued)[index]);
+#endif
 	return kind == ENCRYPT_WORK ? &queued->encrypt_ns : &queued->decrypt_ns;
 }
 

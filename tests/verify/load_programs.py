@@ -1,7 +1,7 @@
 """Compiles the programs for a captured kernel and loads what can be loaded; prints the outcome as JSON.
 
 Runs under the system's Python, for bcc:
-load_programs.py ROOT KERNEL [--kprobes] [--cast] [--detail] [--slots=N] [--cpus=N]
+load_programs.py ROOT KERNEL [--kprobes] [--cast] [--detail] [--look-up] [--slots=N] [--cpus=N]
 """
 
 import json
@@ -30,7 +30,8 @@ if "cast" in values:
     with open("/sys/kernel/btf/vmlinux", "rb") as stream:
         cast = find_cast(Btf(stream.read()))
     assert cast, "this kernel has no bpf_rdonly_cast: it came with 6.2"
-programs = Programs(probes, resolved, int(values.get("slots", 64)), int(values.get("cpus", 4)), cast)
+slots, cpus = int(values.get("slots", 64)), int(values.get("cpus", 4))
+programs = Programs(probes, resolved, slots, cpus, cast, look_up="look-up" in values)
 outcome = {}
 for attachment in resolved.attachments:
     error = ""

@@ -52,6 +52,11 @@ def test_kprobe_programs_of_the_inline_variant_pass_the_verifier(kernel: str) ->
     assert not {name: row["error"] for name, row in programs.items() if row["error"]}
 
 
+def test_programs_for_kernels_without_large_map_elements_pass_as_well() -> None:
+    programs = verify("6.1", "--kprobes", "--look-up")
+    assert not {name: row["error"] for name, row in programs.items() if row["error"]}
+
+
 @pytest.mark.parametrize("options", [(), ("--detail",)])
 def test_programs_that_read_by_casts_pass_as_well(options: tuple[str, ...]) -> None:
     programs = verify("6.12", "--kprobes", "--cast", *options)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import tempfile
@@ -44,6 +45,10 @@ _OWN_HEADER = re.compile(r'#include "(\w+\.h)"')
 
 class LoadError(Exception):
     """A program could not be compiled, loaded or attached."""
+
+
+class MapTooLarge(LoadError):
+    """The kernel makes no array map with elements of such a size (KMALLOC_MAX_SIZE before Linux 6.0)."""
 
 
 @dataclass
@@ -96,11 +101,17 @@ def large_maps(slots: int, cpus: int) -> Dict[str, int]:
 class Programs:
     """The compiled programs of a resolved plan.  Raises LoadError if they do not compile.
 
-    `cast`: see Facts.
+    `cast`: see Facts.  `look_up`: elements of large maps one by one, for kernels that raise MapTooLarge without.
     """
 
     def __init__(
-        self, directory: str, resolved: Resolved, slots: int, cpus: int, cast: Optional[Tuple[int, int]] = None
+        self,
+        directory: str,
+        resolved: Resolved,
+        slots: int,
+        cpus: int,
+        cast: Optional[Tuple[int, int]] = None,
+        look_up: bool = False,
     ) -> None:
         os.environ["BCC_KERNEL_SOURCE"] = directory
         from bcc import BPF
@@ -122,7 +133,7 @@ class Programs:
         self._cast_function, cast_type = cast or (0, 0)
         if cast is not None:
             flags += [f"-DCAST_CALL={CAST_CALL:#x}", f"-DCAST_TYPE={cast_type}"]
-        flags += memory_flags()
+        flags += memory_flags() + (["-DLARGE_MAPS_LOOKED_UP"] if look_up else [])
         flags += [f"-D{name}={value:#x}ULL" for name, value in resolved.defines.items()]
         text = joined(directory, "wgprof.h") + "\n".join(a.source for a in resolved.attachments) + "\n"
         with _captured_stderr() as captured:
@@ -130,10 +141,12 @@ class Programs:
                 self.bpf = Bpf(text=text.encode(), cflags=flags)
             except Exception as error:
                 raise LoadError(f"{error}: {_last_error(captured.text())}") from error
-        self._large = {
-            name: array_map(self.value_size(name) * count, mappable=name in MAPPED)
-            for name, count in large_maps(slots, cpus).items()
-        }
+        self._large: Dict[str, int] = {}
+        for name, count in {} if look_up else large_maps(slots, cpus).items():
+            try:
+                self._large[name] = array_map(self.value_size(name) * count, mappable=name in MAPPED)
+            except OSError as error:
+                raise (MapTooLarge if error.errno == errno.E2BIG else LoadError)(str(error)) from error
         self._memory = {number: self.map_fd(name) for name, number in MEMORY.items()}
 
         self._links: Dict[str, int] = {}  # program -> descriptor: of fentry and fexit, which are not bcc's business
@@ -247,7 +260,10 @@ class Probes:
         for left in reversed(range(ROUNDS)):
             resolved = resolve(plan, facts, frozenset(refused))
             began = time.monotonic()
-            self._programs = Programs(directory, resolved, slots, cpus, cast)
+            try:
+                self._programs = Programs(directory, resolved, slots, cpus, cast)
+            except MapTooLarge:
+                self._programs = Programs(directory, resolved, slots, cpus, cast, look_up=True)
             self._took("compile_s", began)
             failed = self._attach_all(resolved)
             # A kernel that refuses the cast may take the same program without.
