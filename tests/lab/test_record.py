@@ -135,7 +135,8 @@ def test_thirty_seconds_from_a_booting_kernel_to_a_report_that_agrees_with_itsel
             assert apart.max() < 0.1, f"samples are of every CPU what all packets are: {apart}"
     residuals = ", ".join(f"{row['subject']} {100 * row['value']:.1f} %" for row in little["ok"])
     took = f"recorded {DURATION_S} s in {record.seconds:.0f} s, report {report.seconds:.1f} s"
-    print(f"\n{took}, host {record.peak_mb:.0f} MB, report {report.peak_mb:.0f} MB, agent {agent_mb:.0f} MB")
+    print(f"\nthe agent's start: {document['manifest']['startup']}")
+    print(f"{took}, host {record.peak_mb:.0f} MB, report {report.peak_mb:.0f} MB, agent {agent_mb:.0f} MB")
     print(f"Little's law: {residuals}")
     assert record.peak_mb < 300
     assert agent_mb < 250

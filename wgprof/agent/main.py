@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 import zipfile
 from typing import Any, Dict, List, NoReturn, Optional
 
@@ -22,6 +23,8 @@ from wgprof.agent.plan import PlanError, describe_detail, load_plan
 from wgprof.agent.recorder import Recorder, hello
 from wgprof.agent.stream import Stream
 
+#: When the interpreter came here.
+BEGAN = time.monotonic()
 EXIT_MACHINE = 3
 EXIT_USAGE = 2
 
@@ -154,6 +157,7 @@ def _record(request: Dict[str, Any], stream: Stream) -> int:
         if not probes.attached:
             raise Refusal("no probe could be attached", "Run wgprof doctor: it says what this kernel lacks.")
         outer = Outer(interfaces)
+        probes.startup["start_s"] = round(time.monotonic() - BEGAN, 3)
         said = {**hello(probes, bcc, interfaces, outer), "detail": describe_detail(plan, probes.missing)}
         Recorder(request, stream, probes, 0).run(interfaces, said, outer)
     finally:

@@ -37,6 +37,7 @@ _HELLO_TO_MANIFEST = (
     "outer_notes",
     "sysctls",
     "workqueues",
+    "startup",
     "detail",
 )
 

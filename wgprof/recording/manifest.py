@@ -123,6 +123,7 @@ KEYS: tuple[Key, ...] = (
     Key("outer_notes", "texts", "what of the outer path could not be found out"),
     Key("sysctls", "object", "settings of the kernel that matter to packets"),
     Key("workqueues", "object", "CPU masks and settings of WireGuard's workqueues"),
+    Key("startup", "object", "seconds: compile_s and attach_s of the probes, start_s until the agent's first data"),
     Key("agent.version", "text", "version of the agent"),
     Key("agent.python", "text", "the Python it ran on"),
     Key("agent.bcc", "text", "the bcc it used"),
