@@ -83,6 +83,9 @@ def test_s16_finds_a_reader_whose_socket_overflows() -> None:
     assert "application" in top.claim
     assert top.severity.lost_pps == pytest.approx(1_000, rel=0.05)
     assert outcome(receiver(pps=20_000).overflowed(20), "S16").state == NOT_FOUND
+    # Where WireGuard's own queue refuses more, the reader is not what limits.
+    upstream = receiver(pps=20_000).overflowed(1_000).queue("rx-queue", 1_000, handoffs=22_000, refused=2_000)
+    assert outcome(upstream, "S16").state == NOT_FOUND
 
 
 def test_s16_finds_a_tiny_mtu_where_packets_cost_too_much() -> None:

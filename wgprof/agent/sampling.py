@@ -1,7 +1,7 @@
 """Which packets have their journey recorded: one in N, N chosen to keep to a budget of events.
 
 An event costs about as much as half a probe, so where packets are few and dear they, not the budget, are what it should
-be small beside: more than one packet in SPARE is taken only as long as a quarter of the budget allows.
+be small beside: more than one packet in SPARE is taken only as long as half of the budget allows.
 
 A packet is sampled if its nonce times 2^32 divided by the golden ratio, modulo 2^32, is below 2^32 / N.  That spreads
 the samples evenly, also over whatever goes round: CPUs that get work items in turn, batches of a fixed size.  A
@@ -14,7 +14,7 @@ from typing import Optional, Tuple
 
 BUDGET_EVENTS_PER_S = 10_000
 SPARE = 8
-SPARE_EVENTS_PER_S = 2_500
+SPARE_EVENTS_PER_S = 5_000
 INITIAL = 32
 COARSEST = 1 << 22
 #: What a recording calls this rule; before it, nonces were taken that N divides.

@@ -97,10 +97,13 @@ def _slow_reader(facts: Facts) -> Cause:
     worst = max(losses, key=lambda loss: loss.packets, default=None)
     lost = worst.packets if worst else 0
     where = worst.subject if worst else "UDP sockets"
+    refused = sum(facts.refused.get(queue, (0, 0))[0] for queue in ("decrypt-ring", "rx-queue"))
     evidence = (
         at_least(f"{where}: datagrams that found a socket's buffer full, of packets delivered",
                  lost / delivered if delivered else None, "share", _NOTICEABLE_OVERFLOW,
                  "fewer come from bursts that a reader makes up for", delivered),
+        at_most("packets that WireGuard's receive queues refused, of those", refused / lost if lost else None, "ratio",
+                1.0, "most is lost in front of what limits", lost),
     )  # fmt: skip
     if not all_met(evidence):
         return evidence, None
