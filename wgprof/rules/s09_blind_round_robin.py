@@ -9,9 +9,9 @@ from wgprof.rules.finding import DEFECT, Bound, Evidence, Finding, Severity, Ste
 from wgprof.rules.rule import Judgement, Rule, all_met, at_least, at_most, shown
 
 _BY_OTHERS = 0.5
-_OTHERS_BUSY = 0.75
-#: Its part of the crypto against an even share: the ring is shared, so a slow CPU takes less than its turn.
-_EVEN = 0.5
+#: Its part of the crypto against an even share: the ring is shared, so that the others' workers take most of what it
+#: should have taken.
+_EVEN = 0.25
 #: Its part of the head stalls against its part of the packets.
 _OWNS_STALLS = 2.0
 
@@ -59,9 +59,9 @@ def _evidence(facts: Facts, taken: Cpu, packets: dict[int, float], whole: float)
         at_least(f"busy share of CPU {taken.number}", taken.busy, "share", FULL_CPU, FULL_CPU_SOURCE),
         at_least(f"CPU {taken.number}: busy with something else than crypto", taken.busy.value - taken.crypto_ce, "CE",
                  _BY_OTHERS, "most of its time"),
-        at_most("busy share of the least busy CPU", others, "share", _OTHERS_BUSY, "another CPU has a quarter left"),
+        at_most("busy share of the least busy CPU", others, "share", FULL_CPU, "another CPU has time left"),
         at_least(f"CPU {taken.number}: its part of the decryption against an even one", part * len(facts.cpus), "ratio",
-                 _EVEN, "half of its turn or more", int(whole)),
+                 _EVEN, "a quarter of its turn or more", int(whole)),
         at_least(f"CPU {taken.number}: its part of the time packets were held, against its part of the packets", stalls,
                  "ratio", _OWNS_STALLS, "twice what would be its due", everything.held if everything else 0),
         *(shown(f"rx.decrypt.wait of what CPU {row.cpu} decrypted", row.wait_mean_ns, "ns", row.journeys)
