@@ -61,6 +61,8 @@ def test_beyond_this_machine_only_the_token_opens_it(opened: Open, dangerous: Pa
         assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
         page.goto(address)
         drawn(page)
+        # What a page loads later would be refused, too.
+        page.goto("about:blank")
         page.context.clear_cookies()
         refused = page.request.get(address)
         assert refused.status == 403 and "token" in refused.text()
