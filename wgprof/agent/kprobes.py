@@ -49,9 +49,7 @@ class Kprobes:
         self._events: Dict[str, str] = {}  # program -> event
         self._fds: List[int] = []
         if folder is not None:
-            with open(os.path.join(folder, "kprobe_events"), encoding="ascii") as stream:
-                events = left_behind(stream.read())
-            for event in events:
+            for event in left_behind(_read(os.path.join(folder, "kprobe_events"))):
                 self._remove(event, tries=1)
 
     def attach(self, program: str, program_fd: int, function: str, module: str, instances: Optional[int]) -> None:
@@ -84,8 +82,7 @@ class Kprobes:
         """By program, the runs that the kernel left out so far."""
         if not self._events:
             return {}
-        with open(os.path.join(self._folder or "", "kprobe_profile"), encoding="ascii") as stream:
-            counted = missed_by_event(stream.read())
+        counted = missed_by_event(_read(os.path.join(self._folder or "", "kprobe_profile")))
         return {program: counted.get(event.split("/")[1], 0) for program, event in self._events.items()}
 
     def close(self) -> None:
@@ -123,6 +120,15 @@ def find_tracefs() -> Optional[str]:
         if os.access(os.path.join(folder, "kprobe_events"), os.W_OK):
             return folder
     return None
+
+
+def _read(path: str) -> str:
+    """Nothing where the kernel is locked down, which a look at the permissions does not show."""
+    try:
+        with open(path, encoding="ascii") as stream:
+            return stream.read()
+    except OSError:
+        return ""
 
 
 def left_behind(events: str) -> List[str]:
