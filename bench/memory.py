@@ -1,6 +1,6 @@
 """Whether the agent's memory grows: `python -m bench.memory RECORDING`, of one that lasted some minutes.
 
-The issue's run: `wgprof record --target lab --tunnels 32 --duration 600`, which has 64 peers, 32 on each end.
+With many peers: `wgprof record --target lab --tunnels 32 --duration 600`, which has 64, 32 on each end.
 Exits with 1 if any minute after the first took more than the aim beyond the first.
 """
 

@@ -185,19 +185,24 @@ class Programs:
         except TracingError as error:
             raise LoadError(_last_error(str(error))) from error
 
-    def attach(self, a: Attachment, fd: int) -> None:
-        """Attaches a loaded program; the clock waits for `start_clock`.  Raises LoadError."""
+    def attach(self, a: Attachment, fd: int) -> str:
+        """Attaches a loaded program; the clock waits for `start_clock`.  Raises LoadError.
+
+        Returns why it could not be done in the best way, or nothing.
+        """
+        remark = ""
         if a.kind in _TRACING:
             try:
                 self._links[a.program] = attach_tracing(fd)
             except TracingError as error:
                 raise LoadError(str(error)) from error
-            return
+            return remark
         if a.kind in ("kprobe", "kretprobe"):
-            # Else by bcc, without its advantages.
-            with contextlib.suppress(OSError):
+            try:
                 self._kprobes.attach(a.program, fd, a.symbol, a.module, a.instances)
-                return
+                return remark
+            except OSError as error:  # then by bcc: with few instances, and misses are not counted
+                remark = f"by tracefs: {error}"
         bpf, program, symbol = self.bpf, a.program.encode(), a.symbol.encode()
         with _captured_stderr() as captured:
             try:
@@ -209,6 +214,7 @@ class Programs:
                     bpf.attach_raw_tracepoint(tp=symbol, fn_name=program)
             except Exception as error:
                 raise LoadError(f"{error} {_last_error(captured.text())}".strip()) from error
+        return remark
 
     def missed(self) -> Dict[str, int]:
         """By program, the runs of kprobes that the kernel left out before it came to the program."""
@@ -297,8 +303,10 @@ class Probes:
         self.control = Control(self.map_fd("control"), self._interfaces)
         for item in loaded:
             try:
-                programs.attach(item.attachment, item.fd)
+                remark = programs.attach(item.attachment, item.fd)
                 self.attached.append(item)
+                if remark:
+                    self.refusals[item.attachment.point] = remark
             except LoadError as error:
                 failed.add(self._refuse(item.attachment, error))
         self._took("attach_s", began)

@@ -86,6 +86,6 @@ def _probe_checks(probes: pd.DataFrame) -> list[Check]:
         lesser += bool(row["error"]) and str(row["kind"]) != "missing"
     if not rows and len(probes):
         detail = f"{len(probes)} attached, none missed a run"
-        detail += f"; {lesser} in a dearer way than planned, which the kernel refused" if lesser else ""
+        detail += f"; {lesser} not in the way that was planned (table of probes)" if lesser else ""
         rows.append(Check("probes", "all probes", 0, 0, "runs", OK, detail))
     return rows
