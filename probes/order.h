@@ -17,6 +17,7 @@
 #define PACKET_STATE_UNCRYPTED 0
 /* include/linux/netdevice.h */
 #define NAPIF_STATE_SCHED 1
+#define NAPIF_STATE_THREADED 256	/* 29863d41bb6e */
 
 /*
  * One execution follows another, so all but ready_ns has one writer at a time.  Only the very end of a
@@ -151,11 +152,20 @@ INLINE void count_head(struct cell *cell, struct order *order, const struct serv
 
 /*
  * A poll that took less than its budget has given its NAPI back, unless somebody asked for the next one
- * meanwhile: then napi_complete_done found NAPI_STATE_MISSED set, and scheduled it again itself.
+ * meanwhile: then napi_complete_done found NAPI_STATE_MISSED set, and scheduled it again itself, on this CPU.
+ * Another CPU may have done so since, and then it is on the list of that one.  Which list it is on is not
+ * known for a NAPI of a thread, nor before 8c48eea3adf3: there these few polls are counted, too.
  */
 INLINE bool is_scheduled_again(u64 peer, const struct serving *serving)
 {
-	return serving->packets < serving->budget && read64(peer + OFF_PEER_NAPI + OFF_NAPI_STATE) & NAPIF_STATE_SCHED;
+	u64 state;
+
+	if (serving->packets >= serving->budget)
+		return false;
+	state = read64(peer + OFF_PEER_NAPI + OFF_NAPI_STATE);
+	if (!OFF_NAPI_LIST_OWNER || state & NAPIF_STATE_THREADED)
+		return state & NAPIF_STATE_SCHED;
+	return state & NAPIF_STATE_SCHED && read32(peer + OFF_PEER_NAPI + OFF_NAPI_LIST_OWNER) == serving->cpu;
 }
 
 /* An execution has ended. */

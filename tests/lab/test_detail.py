@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -35,8 +36,9 @@ print(json.dumps({
 }))
 """
 
-#: The same things from other points.  Counts between the runs of two commands; places from before.  What must agree
-#: to the last one is counted by fentry: a kprobe's program is skipped in an interrupt on top of another's.
+#: The same things from other points.  Counts between the runs of two commands; places from before.  What interrupts
+#: may hold is counted by fentry and raw tracepoints: the kernel skips the program of a kprobe or of an ordinary
+#: tracepoint in an interrupt on top of another such program.
 COUNTER = r"""
 tracepoint:sched:sched_process_exec /comm == "wgon"/ { @on = 1; printf("begin %llu\n", nsecs); }
 tracepoint:sched:sched_process_exec /comm == "wgoff"/ { @on = 0; printf("end %llu\n", nsecs); }
@@ -46,7 +48,7 @@ fentry:wireguard:wg_packet_rx_poll {
     if (@on && @place[$napi] != 0 && @place[$napi] != cpu + 1) { @napi_moves = count(); }
     @place[$napi] = cpu + 1;
 }
-kprobe:__napi_schedule /@on && @polling[cpu] == arg0/ { @missed = count(); }
+fentry:vmlinux:__napi_schedule /@on && @polling[cpu] == (uint64)args.n/ { @missed = count(); }
 fexit:wireguard:wg_packet_rx_poll {
     if (@on) {
         if ((int32)retval != 0) { @productive = count(); @packets = sum((int32)retval); }
@@ -60,7 +62,7 @@ fentry:wireguard:encrypt_packet, fentry:wireguard:decrypt_packet { @inside[tid] 
 fexit:wireguard:encrypt_packet, fexit:wireguard:decrypt_packet { delete(@inside[tid]); }
 kprobe:wg_packet_encrypt_worker, kprobe:wg_packet_decrypt_worker { @working[tid] = 1; }
 kretprobe:wg_packet_encrypt_worker, kretprobe:wg_packet_decrypt_worker { delete(@working[tid]); }
-tracepoint:irq:softirq_exit /@on && @working[tid]/ {
+rawtracepoint:softirq_exit /@on && @working[tid]/ {
     if (@inside[tid]) { @softirqs = count(); } else { @between = count(); }
 }
 tracepoint:sched:sched_wakeup { @woken[args.pid] = 1; }
@@ -79,14 +81,14 @@ kprobe:wg_packet_decrypt_worker {
     @lock[*(uint64 *)(arg0 + WORK) + CONSUMER] = 1;
 }
 kprobe:native_queued_spin_lock_slowpath /@on && @lock[arg0]/ { @waits = count(); }
-tracepoint:irq_vectors:reschedule_entry /@on/ { @reschedules = count(); }
+rawtracepoint:reschedule_entry /@on/ { @reschedules = count(); }
 BEGIN { printf("ready\n"); }
 END { clear(@polling); clear(@place); clear(@inside); clear(@working); clear(@woken); clear(@fresh); clear(@lock); }
 """
 
-#: How far two tools may be apart that look at not quite the same moment: a share and a few more.  Softirqs come
-#: while the tools' own probes run, too, which takes as long as encrypting a small packet does.
-NEAR = {"missed": 0.03, "softirqs": 0.15, "between": 0.02, "reschedules": 0.02}
+#: How far two tools may be apart that look at not quite the same moment: a share, by chance three deviations more,
+#: and a few.  Softirqs come while the tools' own probes run, too, which takes as long as encrypting a small packet.
+NEAR = {"softirqs": 0.15, "between": 0.02, "reschedules": 0.02}
 FEW = 3
 
 
@@ -148,10 +150,11 @@ def test_what_bpftrace_counts_and_what_must_add_up(gateway: Gateway, tmp_path: P
     theirs = {name: counts.get(name, 0) for name in ours}
     print(json.dumps({name: (ours[name], theirs[name]) for name in ours}))
     assert ours["empty_queue"] + ours["head_not_ready"] == theirs["empty_queue"] + theirs["head_not_ready"]
-    exact = ("productive", "packets", "tx_runs", "napi_moves")
+    exact = ("productive", "missed", "packets", "tx_runs", "napi_moves")
     assert {name: ours[name] for name in exact} == {name: theirs[name] for name in exact}
     for name in set(ours) - set(exact):
-        room = FEW + NEAR.get(name, 0) * theirs[name]
+        expected = NEAR.get(name, 0) * theirs[name]
+        room = FEW + expected + 3 * math.sqrt(expected)
         assert abs(ours[name] - theirs[name]) <= room, (name, ours[name], theirs[name])
     assert theirs["productive"] > PINGS and theirs["head_not_ready"] and theirs["threads"], (
         "there was something to count"

@@ -199,7 +199,12 @@ TABLES: tuple[Table, ...] = (
             Column("productive", _I64, "runs that took packets off their queue"),
             Column("empty_queue", _I64, "those that found it empty"),
             Column("head_not_ready", _I64, "those that found a head which was not encrypted or decrypted yet"),
-            Column("missed", _I64, "polls for NAPI_STATE_MISSED: somebody had asked for one while it was polled"),
+            Column(
+                "missed",
+                _I64,
+                "polls for NAPI_STATE_MISSED: somebody had asked for one while it was polled; of NAPI threads, and "
+                "where napi_struct has no list_owner, also the few asked for right after",
+            ),
             Column("missed_wasted", _I64, "of those, the ones that took nothing"),
             Column("nested", _I64, "polls in a softirq on top of an encrypt or decrypt worker"),
             Column("nested_wasted", _I64, "of those, the ones that took nothing"),
