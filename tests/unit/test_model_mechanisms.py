@@ -117,6 +117,23 @@ def test_transmit_work_of_peers_with_equal_numbers_modulo_cpus_shares_a_cpu() ->
     assert apart.pps > 1.3 * met.pps
 
 
+@pytest.mark.parametrize("module", ["vanilla", "inline"])
+def test_what_servers_were_busy_is_the_time_of_their_stages(module: str) -> None:
+    """Of one CPU: the servers' times are parts of all that was spent, and each has what its stages took."""
+    run = _run(Scenario(1, 2, module=module, direction="loop"))
+    spent, served = run.busy_by_kind, run.busy_by_server
+    if module == "inline":
+        assert served["rx.inline"] == pytest.approx(spent["receive"] + spent["decrypt"] + spent["deliver"])
+        assert served["tx.inline"] == pytest.approx(spent["xmit"] + spent["encrypt"] + spent["send"])
+        assert run.wasted_polls is None
+        return
+    assert served["rx.napi"] == pytest.approx(spent["deliver"] + spent["wasted polls"])
+    assert served["decrypt.work"] > spent["decrypt"] and served["encrypt.work"] > spent["encrypt"]
+    assert served["tx.work"] > spent["send"]
+    assert sum(served.values()) < run.busy_ce
+    assert run.wasted_polls == run.counts["empty polls"] / run.counts["polls"]
+
+
 def test_a_million_packets_a_second() -> None:
     _gateway("vanilla", True, 16)  # compiled by now
     scenario = _GATEWAY.scenario(32, 16, "vanilla", True, "rx", 1420)

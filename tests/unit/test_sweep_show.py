@@ -35,7 +35,9 @@ from wgprof.sweep.validation import row_named, validate
 
 
 def run_of(number: int, goodput: float, *failed: str, size: float = 1420.0) -> RunFigures:
-    return RunFigures(number, 1, goodput, goodput, size, 1.5, 0.75, {"rx.napi": 0.5}, 0.1, 9, 1, failed, "")
+    return RunFigures(
+        number, 1, goodput, goodput, size, 1.5, 0.75, {"rx.napi": 0.5}, {"rx.napi": 0.7}, 0.1, 9, 1, failed, ""
+    )
 
 
 def row_of(number: int, configuration: Configuration, *runs: RunFigures, failures: tuple[str, ...] = ()) -> Row:
@@ -43,7 +45,7 @@ def row_of(number: int, configuration: Configuration, *runs: RunFigures, failure
     half = Estimate(0.5, n=len(runs))
     return Row(
         number, configuration, configuration.label(("tunnels", "module", "workload")), runs, failures, 0, goodput,
-        Estimate(1.5, 1.4, 1.6, 2), half, {"rx.napi": half}, half,
+        Estimate(1.5, 1.4, 1.6, 2), half, {"rx.napi": half}, {"rx.napi": half}, half,
     )  # fmt: skip
 
 
@@ -89,6 +91,7 @@ def test_the_figures_are_those_of_the_recording(tmp_path: Path) -> None:
     assert run.busy_ce == pytest.approx(analysis.headline.busy_ce)
     naps = [server for server in analysis.servers if server.kind == "rx.napi"]
     assert run.utilisation["rx.napi"] == max(server.utilisation for server in naps)
+    assert run.server_ce["rx.napi"] == pytest.approx(sum(server.busy_ce for server in naps))
     assert run.wasted_polls == sum(s.empty for s in naps) / sum(s.executions for s in naps)
     (decrypt,) = (s for s in analysis.servers if s.kind == "decrypt.work" and s.cpu is None)
     assert run.utilisation["decrypt.work"] == decrypt.utilisation
@@ -158,7 +161,10 @@ def _predicted_rows(matrix: Matrix, machine: Machine) -> list[Row]:
             machine, (c.cpus,), (c.tunnels,), (Architecture(module, c.threaded),), "loop", 1420, 1, 0.05, bands=False
         )
         (point,) = predict(ask).points
-        found.append(row_of(number, c, run_of(number, point.gbit_s * 3000)))
+        row = row_of(number, c, run_of(number, point.gbit_s * 3000))
+        ce = {name: Estimate(busy) for name, busy in point.busy_by_server.items()}
+        wasted = None if point.wasted_polls is None else Estimate(point.wasted_polls)
+        found.append(replace(row, server_ce=ce, wasted_polls=wasted))
     return found
 
 
@@ -169,12 +175,21 @@ def test_ratios_that_hold_are_found_to_hold_and_others_not() -> None:
     assert [c.row.number for c in validation.compared] == [2, 3, 4]
     assert validation.holding == 3 and validation.scale == pytest.approx(3, rel=0.01)
     assert all(c.off == pytest.approx(0, abs=0.01) for c in validation.compared)
+    assert [figure.name for figure in validation.compared[1].figures] == [
+        "wasted polls", "tx.work", "encrypt.work", "decrypt.work", "rx.napi"
+    ]  # fmt: skip
+    assert [figure.name for figure in validation.compared[0].figures] == ["tx.inline", "rx.inline"]
+    assert all(figure.holds and figure.measured.value > 0 for figure in validation.figures)
     (prediction,) = validation.scaled.values()
     assert {point.architecture.module for point in prediction.points} == {"distribution", "inline"}
     twice = [*found[:3], row_of(4, found[3].configuration, run_of(4, found[3].runs[0].rate_mbit_s * 2))]
     validation = validate(machine, twice, twice[0], seeds=1, seconds=0.05)
     assert [c.holds for c in validation.compared] == [True, True, False]
     assert validation.compared[2].off == pytest.approx(-0.5, abs=0.01)
+    idle = replace(found[2], server_ce={"rx.napi": Estimate(0.0)}, wasted_polls=Estimate(1.0))
+    (wasted, napi) = validate(machine, [found[0], idle], found[0], seeds=1, seconds=0.05).figures
+    assert not wasted.holds and wasted.off is not None and wasted.off < 0
+    assert not napi.holds and napi.off is None
 
 
 def test_drift_between_repeats_cancels_in_the_measured_ratio() -> None:

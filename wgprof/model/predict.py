@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
@@ -19,6 +19,7 @@ from scipy import stats
 
 from wgprof.errors import UsageError
 from wgprof.model.costs import ONLY_RX, ONLY_TX
+from wgprof.model.engine.layout import SERVED
 from wgprof.model.machine import Machine
 from wgprof.model.scenario import Scenario
 from wgprof.model.simulate import Limit, Result, simulate
@@ -106,6 +107,8 @@ class Point:
     latency_p99_us: float
     limit: Limit
     delivering_cpus: float
+    wasted_polls: float | None  # share of the peers' polls that delivered nothing
+    busy_by_server: Mapping[str, float]  # CE, all peers and CPUs together
     effects: tuple[Effect, ...]  # the largest first
     complete: bool  # all seeds and effects are in it
 
@@ -255,6 +258,8 @@ def _point(
         half = min(float(t * values.std(ddof=1) / math.sqrt(values.size)), float(np.ptp(values)))
     down = math.sqrt(sum(min(e.at_low, e.at_high, 0.0) ** 2 for e in effects)) * mean
     up = math.sqrt(sum(max(e.at_low, e.at_high, 0.0) ** 2 for e in effects)) * mean
+    wasted = [run.wasted_polls for run in runs if run.wasted_polls is not None]
+    served = [name for name in SERVED if any(name in run.busy_by_server for run in runs)]
     names = [run.limit.server for run in runs]
     server = max(sorted(set(names)), key=names.count)
 
@@ -276,6 +281,8 @@ def _point(
         average("latency_p99_us"),
         Limit(server, float(np.mean([run.limit.utilisation for run in runs if run.limit.server == server]))),
         average("delivering_cpus"),
+        float(np.mean(wasted)) if wasted else None,
+        {name: float(np.mean([run.busy_by_server.get(name, 0.0) for run in runs])) for name in served},
         effects,
         complete,
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from wgprof.model.costs import Costs
 from wgprof.model.engine import layout
 from wgprof.model.engine.build import build
-from wgprof.model.engine.layout import BUSY, BUSY_KINDS, COUNTER_KINDS, COUNTERS, OCTAVE, Sim
+from wgprof.model.engine.layout import BUSY, BUSY_KINDS, COUNTER_KINDS, COUNTERS, OCTAVE, SERVED, Sim
 from wgprof.model.engine.loop import run
 from wgprof.model.engine.running import KICKS
 from wgprof.model.limits import WIRE_BYTES
@@ -44,6 +44,7 @@ class Result:
     gbit_s: float  # goodput: bytes inside the tunnel
     busy_ce: float
     busy_by_kind: dict[str, float]  # cores-equivalent
+    busy_by_server: dict[str, float]  # cores-equivalent, of those that a recording knows; all peers and CPUs together
     busy_by_cpu: tuple[float, ...]  # fractions
     latency_mean_us: float  # from the NIC (or wg_xmit) to the stack (or the wire)
     latency_p50_us: float
@@ -59,6 +60,13 @@ class Result:
     def cpu_share(self) -> float:
         """Mean utilisation of the CPUs."""
         return self.busy_ce / self.scenario.cores
+
+    @property
+    def wasted_polls(self) -> float | None:
+        """Share of the peers' polls that delivered nothing; None where peers have none."""
+        if self.scenario.module == "inline" or not self.counts["polls"]:
+            return None
+        return self.counts["empty polls"] / self.counts["polls"]
 
 
 def simulate(
@@ -111,6 +119,7 @@ def _result(sim: Sim, scenario: Scenario, seed: int, seconds: float) -> Result:
         packets / seconds * scenario.packet_bytes * 8 / 1e9,
         float(by_cpu.sum()),
         {name: float(busy[:, kind].sum()) for kind, name in enumerate(BUSY)},
+        {name: float(sim.served[n]) / (seconds * 1e9) for n, name in enumerate(SERVED) if sim.served[n]},
         tuple(float(b) for b in by_cpu),
         float(p.latency_sum) / max(packets, 1) / 1e3,
         latency[0],

@@ -18,15 +18,16 @@ from wgprof.report.sheets import Sheet
 from wgprof.report.terminal import print_sheets, wide
 from wgprof.sweep.configuration import AXES
 from wgprof.sweep.document import DONE, FAILED, WAITING, Sweep
-from wgprof.sweep.figures import SERVERS, Row, rows_of
+from wgprof.sweep.figures import SERVERS, WASTED, Row, rows_of
 from wgprof.sweep.file import SweepFile
 
 if TYPE_CHECKING:  # both need what wgprof may be installed without
     from wgprof.sweep.curves import Curve, Fitted
-    from wgprof.sweep.validation import Compared, Validation
+    from wgprof.sweep.validation import Compared, Figure, Validation
 
 VERSION = 1
 _NOTHING = "–"
+_AGAINST = ("predicted", "measured", "off", "within")
 #: A law whose highest point is beyond any machine has none.
 _NO_PEAK = 1e5
 _LAWS = {"amdahl": "Amdahl", "usl": "USL"}
@@ -213,15 +214,19 @@ def curve_label(curve: Curve, sweep: Sweep) -> str:
 def validation_lines(validation: Validation) -> list[str]:
     """What was calibrated with what, and how many ratios are near."""
     count, source = len(validation.compared), clean(validation.source, 100)
-    base = validation.base.label
+    base, within = validation.base.label, f"{validation.tolerance * 100:.0f} %"
     if count:
         head = (
             f"The model, calibrated with {source}, against the sweep: {validation.holding} of {count} ratios to {base}"
-            f" are within {validation.tolerance * 100:.0f} % ({units.share(validation.holding / count)})."
+            f" are within {within} ({units.share(validation.holding / count)})."
         )
     else:
         head = f"The model, calibrated with {source}, has no second configuration to predict."
     absolute = f"Absolute: the model's throughput times {validation.scale:.2f} is that of {base}."
+    figures = validation.figures
+    if figures:
+        near = sum(figure.holds for figure in figures)
+        absolute += f" Wasted polls and time by server: {near} of {len(figures)} are within {within}."
     return [head, absolute, *(f"Note: {clean(note, 300)}." for note in validation.notes)]
 
 
@@ -242,10 +247,23 @@ def validation_sheets(validation: Validation) -> list[Sheet]:
     sheet = Sheet(f"Throughput as a multiple of {validation.base.label}", columns, left=2)
     for row in validation.compared:
         sheet.add(_compared_cells(row), checks.OK if row.holds else checks.FAIL)
+    shares = Sheet("Wasted polls, and CPU time by server", ("#", "configuration", "of", *_AGAINST), left=3)
+    for row in validation.compared:
+        for figure in row.figures:
+            shares.add(_figure_cells(row.row, figure), checks.OK if figure.holds else checks.FAIL)
     left = Sheet("Not compared", ("configuration", "why"), left=2)
     for out, why in validation.not_compared:
         left.add([out.label, why])
-    return [sheet, left]
+    return [sheet, shares, left]
+
+
+def _figure_cells(row: Row, figure: Figure) -> list[str]:
+    def worded(value: float) -> str:
+        return units.share(value) if figure.name == WASTED else f"{value:.2f} CE"
+
+    off = "–" if figure.off is None else f"{figure.off * 100:+.0f} %"
+    cells = [worded(figure.predicted), worded(figure.measured.value), off, "yes" if figure.holds else "NO"]
+    return [str(row.number), row.label, figure.name, *cells]
 
 
 def _compared_cells(compared: Compared) -> list[str]:
@@ -308,6 +326,10 @@ def _validation(validation: Validation) -> dict[str, Any]:
             "within": c.holds,
             "busy_ce_predicted": c.busy_predicted,
             "busy_ce_measured": c.busy_measured,
+            "figures": [
+                {"of": f.name, "predicted": f.predicted, "measured": f.measured, "off": f.off, "within": f.holds}
+                for f in c.figures
+            ],
         }
         for c in validation.compared
     ]

@@ -18,6 +18,8 @@ from wgprof.sweep.file import SweepFile
 
 #: What can be busy, in the order of the path; a peer's servers by the busiest of them.
 SERVERS = ("tx.work", "encrypt.work", "decrypt.work", "rx.napi", "tx.inline", "rx.inline")
+#: The share of the NAPIs' polls that delivered nothing.
+WASTED = "wasted polls"
 _LONGEST_NAME = 120
 #: No machine carries more.
 _MOST_BPS = 1e15
@@ -35,6 +37,7 @@ class RunFigures:
     busy_ce: float
     busy_share: float
     utilisation: Mapping[str, float]  # of SERVERS, those that ran
+    server_ce: Mapping[str, float]  # of the same, all peers and CPUs together
     wasted_polls: float | None  # share of the NAPIs' polls that delivered nothing
     checks_ok: int
     checks_open: int
@@ -59,6 +62,7 @@ class Row:
     busy_ce: Estimate | None
     busy_share: Estimate | None
     utilisation: Mapping[str, Estimate]
+    server_ce: Mapping[str, Estimate]
     wasted_polls: Estimate | None
 
     @property
@@ -105,6 +109,7 @@ def run_figures(run: Run, recording: Tables) -> RunFigures:
         busy_ce=headline.busy_ce if headline else 0.0,
         busy_share=headline.busy_share if headline else 0.0,
         utilisation=_utilisation(analysis.servers),
+        server_ce=_server_ce(analysis.servers),
         wasted_polls=_wasted(analysis.servers),
         checks_ok=verdicts.count(checks.OK),
         checks_open=verdicts.count(checks.UNKNOWN),
@@ -137,12 +142,26 @@ def _sent_bytes(recording: Tables, analysis: Analysis) -> float:
 
 def _utilisation(servers: Sequence[Server]) -> dict[str, float]:
     """Of a peer's server the busiest peer's; of workers, and of inline, that of all CPUs together."""
-    found: dict[str, float] = {}
-    for server in servers:
-        together = server.kind not in ("tx.work", "rx.napi")
-        if server.cpu is None and server.kind in SERVERS and together == (server.object is None):
-            found[server.kind] = max(found.get(server.kind, 0.0), server.utilisation)
-    return {kind: found[kind] for kind in SERVERS if kind in found}
+    return {
+        kind: max(server.utilisation for server in servers if _counts(server, kind))
+        for kind in SERVERS
+        if any(_counts(server, kind) for server in servers)
+    }
+
+
+def _counts(server: Server, kind: str) -> bool:
+    """Whether it is of the kind: a peer's of those that every peer has, else that of all CPUs together."""
+    of_peer = kind in ("tx.work", "rx.napi")
+    return server.kind == kind and server.cpu is None and of_peer == (server.object is not None)
+
+
+def _server_ce(servers: Sequence[Server]) -> dict[str, float]:
+    """Cores-equivalent of each kind, all peers and CPUs together."""
+    return {
+        kind: sum(server.busy_ce for server in servers if _counts(server, kind))
+        for kind in SERVERS
+        if any(_counts(server, kind) for server in servers)
+    }
 
 
 def _wasted(servers: Sequence[Server]) -> float | None:
@@ -166,9 +185,14 @@ def _row(
         over_repeats([run.goodput_mbit_s for run in done]),
         over_repeats([run.busy_ce for run in done]),
         over_repeats([run.busy_share for run in done]),
-        {kind: known for kind in kinds if (known := over_repeats([r.utilisation.get(kind, 0.0) for r in done]))},
+        _by_kind(kinds, [run.utilisation for run in done]),
+        _by_kind(kinds, [run.server_ce for run in done]),
         over_repeats([run.wasted_polls for run in done if run.wasted_polls is not None]),
     )
+
+
+def _by_kind(kinds: Sequence[str], runs: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
+    return {kind: known for kind in kinds if (known := over_repeats([run.get(kind, 0.0) for run in runs]))}
 
 
 def over_repeats(values: Sequence[float]) -> Estimate | None:

@@ -14,11 +14,13 @@ from wgprof.model.machine import Machine
 from wgprof.model.predict import Architecture, Ask, Point, Prediction, predict
 from wgprof.sweep.configuration import DISTRIBUTION, Configuration
 from wgprof.sweep.document import DONE
-from wgprof.sweep.figures import Row, mean_and_half
+from wgprof.sweep.figures import WASTED, Row, mean_and_half
 from wgprof.sweep.file import SweepFile
 
 #: How near a ratio has to be.
 WITHIN = 0.15
+#: Shares and CE that differ by less than this are not told apart.
+NEXT_TO_NOTHING = 0.01
 #: An interval of few repeats may reach beyond what a float holds.
 _MOST_LOG = 500.0
 _LEAST_PACKET = 64
@@ -28,6 +30,26 @@ _OTHER_TRAFFIC = {
     "udp-paced": "its rate is what the senders offer, whatever the machine could carry",
     "bidir": "each tunnel is sent into from both ends, and the model's from one",
 }
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One more figure of a configuration: the share of wasted polls, or a server's CE."""
+
+    name: str
+    predicted: float
+    measured: Estimate
+
+    @property
+    def off(self) -> float | None:
+        """Predicted over measured, less one; None if nothing was measured."""
+        return self.predicted / self.measured.value - 1 if self.measured.value else None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two are within 15 %, or both next to nothing."""
+        away = abs(self.predicted - self.measured.value)
+        return away <= max(WITHIN * self.measured.value, NEXT_TO_NOTHING)
 
 
 @dataclass(frozen=True)
@@ -43,6 +65,7 @@ class Compared:
     high: float
     busy_predicted: float  # CE
     busy_measured: float
+    figures: tuple[Figure, ...] = ()
 
     @property
     def off(self) -> float:
@@ -71,6 +94,11 @@ class Validation:
     def tolerance(self) -> float:
         """How near a ratio has to be."""
         return WITHIN
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Those of all configurations."""
+        return tuple(figure for compared in self.compared for figure in compared.figures)
 
     @property
     def holding(self) -> int:
@@ -145,12 +173,21 @@ def validate(
                 point.high_gbit_s / reference.gbit_s,
                 point.busy_ce,
                 row.busy_ce.value if row.busy_ce else 0.0,
+                _figures(point, row),
             )
         )
     assert base.goodput_mbit_s is not None
     scale = base.goodput_mbit_s.value / 1000 / reference.gbit_s
     scaled = {r.configuration.workload: _scaled(predictions[sizes[r.number]], scale, able) for r in able}
     return Validation(machine.name, base, machine.notes, tuple(compared), refused, scale, scaled)
+
+
+def _figures(point: Point, row: Row) -> tuple[Figure, ...]:
+    """What both the model and the recordings have."""
+    found = [Figure(name, point.busy_by_server.get(name, 0.0), ce) for name, ce in row.server_ce.items()]
+    if point.wasted_polls is not None and row.wasted_polls is not None:
+        found.insert(0, Figure(WASTED, point.wasted_polls, row.wasted_polls))
+    return tuple(found)
 
 
 def _why_not(row: Row, base: Row | None) -> str:

@@ -20,6 +20,7 @@ from wgprof.model.engine.layout import (
     RING,
     ROUND_ROBIN,
     RX,
+    SERVED,
     SOURCE,
     STEP,
     TABLE_SIZE,
@@ -72,6 +73,7 @@ def build(scenario: Scenario, costs: Costs, seed: int, length_s: float, warmup_s
         tree=_records(2 * leaves, NODE),
         stages=np.concatenate([_stage(costs, name, scenario.packet_bytes) for name in DISTRIBUTED]),
         busy=np.zeros(c * BUSY_KINDS),
+        served=np.zeros(len(SERVED)),
         counts=np.zeros(COUNTER_KINDS + BUCKETS, dtype=np.int64),
         trace=_records(traced, TRACE),
     )

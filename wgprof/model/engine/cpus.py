@@ -9,6 +9,10 @@ from wgprof.model.engine.inline import start_inline
 from wgprof.model.engine.layout import (
     BUSY_WAKE,
     C_WORKS,
+    RX,
+    SERVED_DECRYPT,
+    SERVED_ENCRYPT,
+    SERVED_TX_WORK,
     SOFTIRQ,
     THREAD,
     THREAD_BEGIN,
@@ -19,7 +23,7 @@ from wgprof.model.engine.layout import (
 )
 from wgprof.model.engine.napi import start_poll
 from wgprof.model.engine.nic import start_nic
-from wgprof.model.engine.running import rest, resume, spend, start, suspend
+from wgprof.model.engine.running import rest, resume, serve, spend, start, suspend
 from wgprof.model.engine.sending import start_send
 
 
@@ -121,6 +125,14 @@ def start_work(s: Sim, c: int, now: float) -> bool:
 
 
 @inlined
+def server_of(s: Sim, work: int) -> int:
+    """What a recording calls the server that runs a work item."""
+    if work >= s.p[0].rings:
+        return SERVED_TX_WORK
+    return SERVED_DECRYPT if work % 2 == RX else SERVED_ENCRYPT
+
+
+@inlined
 def begin_work(s: Sim, c: int, now: float) -> None:
     """Take the next work item off the run queue: it may be queued again from now on."""
     cpu = s.cpus[c]
@@ -132,6 +144,8 @@ def begin_work(s: Sim, c: int, now: float) -> None:
     else:
         s.counts[C_WORKS] += 1
         lasts = p.switch if cpu.slept else p.work
+        if not cpu.slept:
+            serve(s, server_of(s, work), lasts)
         if work < p.rings:
             s.slots[p.pending + c * p.rings + work] = 0
         else:

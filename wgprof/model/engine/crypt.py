@@ -16,11 +16,13 @@ from wgprof.model.engine.layout import (
     DECRYPT,
     ENCRYPT,
     RX,
+    SERVED_DECRYPT,
+    SERVED_ENCRYPT,
     WORK,
     Ints,
     Sim,
 )
-from wgprof.model.engine.running import distance, hop, queue_work, schedule_napi, spend, spin, start
+from wgprof.model.engine.running import distance, hop, queue_work, schedule_napi, serve, spend, spin, start
 
 
 @inlined
@@ -30,10 +32,12 @@ def crypt_ns(s: Sim, c: int, packet: int) -> float:
     if held.direction == RX:
         lasts = service_ns(s, DECRYPT, held.tunnel, held.number, 1) * distance(s, c, held) + hop(s, c, held)
         spend(s, c, BUSY_DECRYPT, lasts)
+        serve(s, SERVED_DECRYPT, lasts)
     else:
         lasts = service_ns(s, ENCRYPT, held.tunnel, held.number, held.segments) * distance(s, c, held)
         lasts += hop(s, c, held) * held.segments
         spend(s, c, BUSY_ENCRYPT, lasts)
+        serve(s, SERVED_ENCRYPT, lasts)
     return lasts
 
 
@@ -59,6 +63,7 @@ def start_crypt(s: Sim, c: int, ring_number: int, now: float) -> None:
     spend(s, c, BUSY_SPIN, waited)
     locked += p.consume
     spend(s, c, BUSY_HANDOFF, locked - waited)
+    serve(s, SERVED_DECRYPT if ring_number % 2 == RX else SERVED_ENCRYPT, locked)
     if length(s, p.ring_queues + ring_number) == 0:
         start(s, c, now, WORK, CONSUME, ring_number, 0, -1, locked)
         return

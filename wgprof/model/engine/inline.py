@@ -21,11 +21,13 @@ from wgprof.model.engine.layout import (
     RECEIVE,
     RX,
     SENDING,
+    SERVED_RX_INLINE,
+    SERVED_TX_INLINE,
     SOFTIRQ,
     Ints,
     Sim,
 )
-from wgprof.model.engine.running import spend, start
+from wgprof.model.engine.running import serve, spend, start
 
 
 @compiled
@@ -45,6 +47,7 @@ def start_inline(s: Sim, c: int, queue: int, now: float) -> None:
         spend(s, c, BUSY_XMIT, xmit)
         spend(s, c, BUSY_ENCRYPT, encrypt)
         spend(s, c, BUSY_SEND, sending)
+        serve(s, SERVED_TX_INLINE, xmit + encrypt + sending)
         start(s, c, now, SOFTIRQ, INLINE, queue, 1, -1, xmit + encrypt + sending)
         return
     n, run, before = 0, 0, -1
@@ -67,6 +70,7 @@ def start_inline(s: Sim, c: int, queue: int, now: float) -> None:
     spend(s, c, BUSY_RECEIVE, receive)
     spend(s, c, BUSY_DECRYPT, decrypt)
     spend(s, c, BUSY_DELIVER, delivery)
+    serve(s, SERVED_RX_INLINE, receive + decrypt + delivery)
     s.counts[C_POLLS] += 1
     start(s, c, now, SOFTIRQ, INLINE, queue, n, -1, receive + decrypt + delivery)
 

@@ -35,6 +35,9 @@ BUSY_RECEIVE, BUSY_DECRYPT, BUSY_DELIVER, BUSY_WASTED, BUSY_HANDOFF, BUSY_WAKE =
 BUSY_XMIT, BUSY_ENCRYPT, BUSY_SEND, BUSY_SPIN = 6, 7, 8, 9
 BUSY = ("receive", "decrypt", "deliver", "wasted polls", "hand-offs", "wake-ups", "xmit", "encrypt", "send", "spinning")
 BUSY_KINDS = 10
+# Whose execution it was, for what a recording has as a server.
+SERVED_TX_WORK, SERVED_ENCRYPT, SERVED_DECRYPT, SERVED_NAPI, SERVED_TX_INLINE, SERVED_RX_INLINE = 0, 1, 2, 3, 4, 5
+SERVED = ("tx.work", "encrypt.work", "decrypt.work", "rx.napi", "tx.inline", "rx.inline")
 # What is counted.
 C_PACKETS, C_POLLS, C_EMPTY, C_MISSED, C_NESTED, C_WORKS, C_EMPTY_WORKS, C_WAKES = 0, 1, 2, 3, 4, 5, 6, 7
 C_DROP_NIC, C_DROP_PEER, C_DROP_RING, C_EVENTS, C_SENT, C_OVERFLOW = 8, 9, 10, 11, 12, 13
@@ -133,5 +136,6 @@ class Sim(NamedTuple):
     tree: Records  # see clock.py
     stages: Floats  # STAGE_ROW for each stage
     busy: Floats  # BUSY for each CPU, ns
+    served: Floats  # SERVED, of all CPUs and tunnels, ns
     counts: Ints  # COUNTERS, then BUCKETS of latencies
     trace: Records

@@ -62,6 +62,8 @@ def forget(s: Sim) -> None:
     s.p[0].warm = 1
     for at in range(s.busy.size):
         s.busy[at] = 0
+    for at in range(s.served.size):
+        s.served[at] = 0
     for at in range(s.counts.size):
         s.counts[at] = 0
     s.p[0].latency_sum = 0.0

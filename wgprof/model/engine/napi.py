@@ -20,11 +20,12 @@ from wgprof.model.engine.layout import (
     C_POLLS,
     DELIVER,
     POLL,
+    SERVED_NAPI,
     SOFTIRQ,
     WORK,
     Sim,
 )
-from wgprof.model.engine.running import distance, hop, spend, start
+from wgprof.model.engine.running import distance, hop, serve, spend, start
 
 
 @inlined
@@ -52,6 +53,7 @@ def start_poll(s: Sim, c: int, level: int, tunnel: int, now: float) -> None:
     n = ready_heads(s, 0, tunnel, p.budget - napi.done)
     if n == 0:
         spend(s, c, BUSY_WASTED, p.poll_empty)
+        serve(s, SERVED_NAPI, p.poll_empty)
         napi.busy += p.poll_empty
         start(s, c, now, level, POLL, tunnel, 0, -1, p.poll_empty)
         return
@@ -62,6 +64,7 @@ def start_poll(s: Sim, c: int, level: int, tunnel: int, now: float) -> None:
         own = service_ns(s, DELIVER, tunnel, packet.number, 1)
         lasts += own * distance(s, c, packet) + hop(s, c, packet)
     spend(s, c, BUSY_DELIVER, lasts)
+    serve(s, SERVED_NAPI, lasts)
     napi.busy += lasts
     start(s, c, now, level, POLL, tunnel, n, -1, lasts)
 

@@ -55,6 +55,12 @@ def spend(s: Sim, c: int, what: int, ns: float) -> None:
 
 
 @inlined
+def serve(s: Sim, server: int, ns: float) -> None:
+    """Account the time of a server's execution, which is in `spend`'s account as well."""
+    s.served[server] += ns
+
+
+@inlined
 def owe_wake(s: Sim, c: int) -> None:
     """CPU c wakes or interrupts another one, which prolongs its next step."""
     s.counts[C_WAKES] += 1

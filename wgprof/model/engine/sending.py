@@ -6,9 +6,9 @@ from wgprof.model.engine.compiled import compiled
 from wgprof.model.engine.delivery import send
 from wgprof.model.engine.draws import service_ns
 from wgprof.model.engine.fifos import peek, pop
-from wgprof.model.engine.layout import BUSY_HANDOFF, BUSY_SEND, SEND, SENDING, TX, WORK, Ints, Sim
+from wgprof.model.engine.layout import BUSY_HANDOFF, BUSY_SEND, SEND, SENDING, SERVED_TX_WORK, TX, WORK, Ints, Sim
 from wgprof.model.engine.napi import note_stall, queue_of, ready_heads
-from wgprof.model.engine.running import distance, hop, spend, start
+from wgprof.model.engine.running import distance, hop, serve, spend, start
 
 #: Hand-offs that are sent as one step; only how often the simulator looks depends on it.
 TOGETHER = 8
@@ -29,6 +29,7 @@ def start_send(s: Sim, c: int, tunnel: int, now: float) -> bool:
     spend(s, c, BUSY_SEND, lasts)
     spend(s, c, BUSY_HANDOFF, s.p[0].consume * n)
     lasts += s.p[0].consume * n
+    serve(s, SERVED_TX_WORK, lasts)
     start(s, c, now, WORK, SEND, tunnel, n, -1, lasts)
     return True
 
