@@ -77,7 +77,7 @@ class RecorderLoss:
 
     cause: str
     where: str
-    count: int
+    count: int | None  # None: the kernel does not tell
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,9 @@ def _recorder(recording: Tables, counts: list[JourneyCounts], undelivered: int) 
         yield RecorderLoss(clean(row["cause"]), clean(row["where"]), int(row["count"]))
     for row in _positive(recording.table("probes"), "misses").to_dict("records"):
         yield RecorderLoss("missed-run", clean(row["point"]), int(row["misses"]))
+    untold = int((ints(recording.table("probes"), "misses") < 0).sum())
+    if untold:
+        yield RecorderLoss("missed-run", f"{untold} kprobes: not known", None)
     for ended in counts:
         lost = unexplained(ended, undelivered)
         if lost:
