@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.simulated import FIRST_PEER, InMemory, Load, gateway
 from tests.support.situation import INTERVAL_NS, Situation, receiver
-from wgprof.analysis.estimate import LEAST_SPANS, Estimate, correlation, ratio, student
+from wgprof.analysis.estimate import LEAST_SPANS, Estimate, correlation, ratio, share, student
 from wgprof.analysis.histogram import HistogramSums, counts_of
 from wgprof.analysis.laws import CPUS
 from wgprof.analysis.spans import spans_of
@@ -125,6 +125,24 @@ def test_constant_spans_have_no_width_and_one_span_has_no_interval() -> None:
     assert ratio(np.full(10, 3.0), np.full(10, 2.0)) == Estimate(1.5, 1.5, 1.5, 10)
     assert ratio(np.array([3.0]), np.array([2.0])) == Estimate(1.5, n=1)
     assert ratio(np.zeros(3), np.zeros(3)) is None
+
+
+def test_no_share_is_more_than_its_whole_nor_less_than_nothing() -> None:
+    whole = np.full(6, 100.0)
+    nearly = np.array([100.0, 100, 100, 100, 100, 90])
+    wide, cut = ratio(nearly, whole), share(nearly, whole)
+    assert wide is not None and wide.high is not None and wide.high > 1
+    assert cut == Estimate(wide.value, wide.low, 1.0, 6)
+    two = share(2 * nearly, whole, 2)
+    assert two is not None and two.high == 2 and two.scaled(1 / 2).high == 1
+    signed = share(np.array([-9.0, 10, 0, 0, 0, 0]), whole)
+    assert signed is not None and signed.low == 0
+
+
+def test_a_share_beyond_its_whole_is_a_fault_to_be_seen() -> None:
+    whole = np.full(6, 100.0)
+    beyond = np.array([100.0, 100, 130, 100, 100, 120])
+    assert share(beyond, whole) == ratio(beyond, whole)
 
 
 def test_intervals_cover_as_often_as_they_say() -> None:
