@@ -128,6 +128,10 @@ def test_the_outer_path_and_the_sockets_are_scopes_of_their_own(good: InMemory) 
     assert found.total("socket") == 20
     assert found.total("tunnel") == 0
     assert {loss.subject for loss in found.losses if loss.scope == "socket"} == {"left", "UDP port 51820 in left"}
+    counted = [loss for loss in found.losses if loss.scope == "socket" and loss.subject == "left"]
+    assert all("of all UDP in this namespace, not only WireGuard's" in loss.meaning for loss in counted)
+    (panel,) = (c for c in analyse(recording).checks if (c.name, c.subject) == ("packet losses", "UDP sockets"))
+    assert panel.detail.endswith("of all UDP in the namespaces, 5 of them seen at WireGuard's own sockets")
     recording.manifest = {**good.manifest, "outer": [{**OUTER, "netns_name": ""}]}
     assert "the agent's namespace" in {loss.subject for loss in ledger(recording).losses}
 

@@ -32,6 +32,9 @@ def ledger_checks(ledger: Ledger) -> list[Check]:
         detail = ", ".join(f"{cause} {packets:,}" for cause, packets in worst[:_MOST_CAUSES]) or "none"
         if causes:
             detail += f"; {ledger.total(scope, silent=True):,} silent, {ledger.total(scope, silent=False):,} told"
+        if causes and scope == "socket":
+            own = sum(loss.packets for loss in ledger.losses if loss.cause == "wireguard-socket")
+            detail += f"; of all UDP in the namespaces, {own:,} of them seen at WireGuard's own sockets"
         rows.append(Check("packet losses", subject, ledger.total(scope), None, "packets", OK, detail))
     return rows
 
