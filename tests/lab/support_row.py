@@ -111,7 +111,8 @@ def _row(case: Case, recording: Recording, analysis: Analysis) -> Row:
     own: dict[str, int] = {}
     for missed in analysis.ledger.recorder:
         if missed.cause != "lost-journey":
-            own[missed.cause] = own.get(missed.cause, 0) + missed.count
+            name = missed.cause if missed.count is not None else f"{missed.cause} ({missed.where})"
+            own[name] = own.get(name, 0) + (missed.count or 0)
     return Row(
         case,
         release=str(recording.manifest["machine"]["kernel"]),

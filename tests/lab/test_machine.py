@@ -16,10 +16,10 @@ import pytest
 from wgprof.errors import MachineError
 from wgprof.lab import image as images
 from wgprof.lab import machine as machines
-from wgprof.lab.emulator import remove_stale_run_dirs
 from wgprof.lab.image import LabImage
 from wgprof.lab.machine import EmulatorFailure, Machine
 from wgprof.lab.qemu import MachineSettings
+from wgprof.lab.run_dir import remove_stale_run_dirs
 from wgprof.lab.workload import Traffic, set_up_tunnels, workload_named
 
 pytestmark = pytest.mark.lab

@@ -128,6 +128,10 @@ def test_the_outer_path_and_the_sockets_are_scopes_of_their_own(good: InMemory) 
     assert found.total("socket") == 20
     assert found.total("tunnel") == 0
     assert {loss.subject for loss in found.losses if loss.scope == "socket"} == {"left", "UDP port 51820 in left"}
+    counted = [loss for loss in found.losses if loss.scope == "socket" and loss.subject == "left"]
+    assert all("of all UDP in this namespace, not only WireGuard's" in loss.meaning for loss in counted)
+    (panel,) = (c for c in analyse(recording).checks if (c.name, c.subject) == ("packet losses", "UDP sockets"))
+    assert panel.detail.endswith("of all UDP in the namespaces, 5 of them seen at WireGuard's own sockets")
     recording.manifest = {**good.manifest, "outer": [{**OUTER, "netns_name": ""}]}
     assert "the agent's namespace" in {loss.subject for loss in ledger(recording).losses}
 
@@ -164,6 +168,19 @@ def test_the_recorders_own_losses_are_kept_apart(good: InMemory) -> None:
     assert [row[1] for row in ledger_sheet(analyse(recording)).rows] == ["ring-full", "missed-run"]
 
 
+def test_misses_that_are_not_known_are_no_zero(good: InMemory) -> None:
+    probes: list[dict[str, object]] = [
+        {"point": f"{stage} end", "kind": "kretprobe", "misses": -1, "affects": "stages"} for stage in ("tx.send", "x")
+    ]
+    analysis = analyse(good.with_table("probes", [*probes, {"point": "tx.stage", "kind": "fexit"}]))
+    assert [(loss.cause, loss.count) for loss in analysis.ledger.recorder] == [("missed-run", None)]
+    (row,) = ledger_sheet(analysis).rows
+    assert (row[2], row[-1]) == ("2 kprobes: not known", "–")
+    (check,) = (c for c in analysis.checks if c.name == "probes")
+    assert (check.verdict, check.value, check.taints) == ("unknown", None, ("stages",))
+    assert "tx.send end, x end" in check.detail
+
+
 @pytest.mark.parametrize(("replayed", "own", "verdict"), [(0, 2, "fail"), (1, 1, "fail"), (2, 0, "unknown")])
 def test_a_journey_that_a_poll_dropped_as_replayed_is_not_the_recorders(
     good: InMemory, replayed: int, own: int, verdict: str
@@ -176,7 +193,7 @@ def test_a_journey_that_a_poll_dropped_as_replayed_is_not_the_recorders(
     intervals = [{"t_ns": START_NS + n * INTERVAL_NS, "dt_ns": INTERVAL_NS, "sample_every": 4} for n in range(-30, 60)]
     cut = with_rows(cut.with_table("intervals", intervals), "stages", {**REPLAYED, "failed": replayed})
     analysis = analyse(cut)
-    assert sum(loss.count for loss in analysis.ledger.recorder) == own
+    assert sum(loss.count or 0 for loss in analysis.ledger.recorder) == own
     (check,) = (c for c in analysis.checks if (c.name, c.subject) == ("journeys", "rx"))
     assert (check.value, check.verdict) == (2, verdict)
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from tests.support.simulated import FIRST_PEER, InMemory, Load, gateway
 from tests.support.situation import INTERVAL_NS, Situation, receiver
-from wgprof.analysis.estimate import LEAST_SPANS, Estimate, correlation, ratio, student
+from wgprof.analysis.estimate import LEAST_SPANS, Estimate, correlation, ratio, share, student
 from wgprof.analysis.histogram import HistogramSums, counts_of
 from wgprof.analysis.laws import CPUS
 from wgprof.analysis.spans import spans_of
-from wgprof.analysis.summary import Analysis, analyse
+from wgprof.analysis.summary import Analysis, analyse, busy_words, limits_line
 from wgprof.analysis.tables import only, within
 
 TX = Load(rate=1000, crypt_ns=600_000, serial_ns=750_000)
@@ -127,6 +127,24 @@ def test_constant_spans_have_no_width_and_one_span_has_no_interval() -> None:
     assert ratio(np.zeros(3), np.zeros(3)) is None
 
 
+def test_no_share_is_more_than_its_whole_nor_less_than_nothing() -> None:
+    whole = np.full(6, 100.0)
+    nearly = np.array([100.0, 100, 100, 100, 100, 90])
+    wide, cut = ratio(nearly, whole), share(nearly, whole)
+    assert wide is not None and wide.high is not None and wide.high > 1
+    assert cut == Estimate(wide.value, wide.low, 1.0, 6)
+    two = share(2 * nearly, whole, 2)
+    assert two is not None and two.high == 2 and two.scaled(1 / 2).high == 1
+    signed = share(np.array([-9.0, 10, 0, 0, 0, 0]), whole)
+    assert signed is not None and signed.low == 0
+
+
+def test_a_share_beyond_its_whole_is_a_fault_to_be_seen() -> None:
+    whole = np.full(6, 100.0)
+    beyond = np.array([100.0, 100, 130, 100, 100, 120])
+    assert share(beyond, whole) == ratio(beyond, whole)
+
+
 def test_intervals_cover_as_often_as_they_say() -> None:
     rng = np.random.default_rng(2)
     hits = 0
@@ -208,3 +226,20 @@ def test_no_packet_is_held_longer_than_it_waited_nor_without_a_holder(every: int
     behind = min(every - 1, int((stalled - 1) // gap))
     stalls = 600 // every
     assert peer.held == pytest.approx(behind * stalls, abs=2 * stalls + every)
+
+
+def test_the_busiest_server_is_shown_with_what_it_was_chosen_by() -> None:
+    """Of two works the less busy one has less room: softirqs run on top of it."""
+    situation = Situation(cpus=2, peers=2)
+    for peer, us, nested_us in ((FIRST_PEER, 30.0, 0.0), (FIRST_PEER + 1, 20.0, 40.0)):
+        situation.stage("tx.send", 10_000, us, peer=peer, nested_us=nested_us)
+        situation.runs("tx.work", 1_000, 10_000, 0.0, owner=peer)
+    analysis = analyse(situation.recording())
+    headline = analysis.headline
+    assert headline is not None
+    server = headline.throughput[0].server
+    assert server is not None and server.object == FIRST_PEER + 1
+    assert busy_words(server) == "60 % occupied, with its own work (20 %, 0.20 CE) and what runs on top of it"
+    assert f"{server.label} is 60 % occupied" in limits_line(headline)
+    (other,) = (s for s in analysis.servers if s.object == FIRST_PEER)
+    assert busy_words(other) == "30 % busy (0.30 CE)"

@@ -185,6 +185,11 @@ def test_losses_come_from_the_last_tick_and_the_end() -> None:
     assert decoded.manifest["losses"] == {"total": 5, "causes": {"ring-full": 5}}
 
 
+def test_misses_that_the_agent_does_not_know_stay_unknown() -> None:
+    probes = [{"point": "tx.send end", "kind": "kretprobe", "misses": misses} for misses in (-1, 3)]
+    assert [row["misses"] for row in rows(decode(hello(), end(1, probes=probes)), "probes")] == [-1, 3]
+
+
 def test_frames_and_events_that_are_not_there_are_losses() -> None:
     log = Frame(Kind.LOG, 0, b'{"message": "from the recorder"}')
     decoded = decode(hello(), tick(1, 1000), log, tick(4, 1100), end(5, events=3))

@@ -81,6 +81,7 @@ def test_s16_finds_a_reader_whose_socket_overflows() -> None:
     top = diagnosed(receiver(pps=20_000).overflowed(1_000)).top
     assert top is not None and (top.id, top.kind, top.limits) == ("S16", "elsewhere", True)
     assert "application" in top.claim
+    assert "of all UDP" in top.claim and "WireGuard's own sockets have no part" in top.claim
     assert top.severity.lost_pps == pytest.approx(1_000, rel=0.05)
     assert outcome(receiver(pps=20_000).overflowed(20), "S16").state == NOT_FOUND
     # Where WireGuard's own queue refuses more, the reader is not what limits.

@@ -36,6 +36,15 @@ def test_full_size_tcp_in_the_emulator_is_bound_by_crypto(path: Path) -> None:
     assert all(e.low is not None for e in finding.evidence if e.threshold is not None), "every figure has an interval"
 
 
+def test_no_interval_of_a_full_cpu_goes_beyond_it() -> None:
+    _, analysis, diagnosis = judged(EXAMPLE)
+    shares = [e for outcome in diagnosis.outcomes for e in outcome.evidence if e.unit == "share"]
+    busy = [e for e in shares if e.value is not None and 0.98 < e.value <= 1 and e.high is not None]
+    assert busy and all(e.high == 1 for e in busy if e.figure.startswith("busy share"))
+    assert all((e.low or 0) >= 0 and (e.high or 0) <= 1 for e in shares if 0 <= (e.value or 0) <= 1)
+    assert all((law.busy_ce.high or 0) <= law.capacity for law in analysis.laws.rows)
+
+
 def test_paced_traffic_gives_no_finding() -> None:
     _, analysis, diagnosis = judged(FOLDER / "udp-paced-6.12.wgprof")
     assert diagnosis.findings == []

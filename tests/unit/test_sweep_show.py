@@ -21,7 +21,7 @@ from wgprof.errors import RecordingError, UsageError
 from wgprof.model.machine import Machine
 from wgprof.model.predict import Architecture, Ask, predict
 from wgprof.recording.reader import open_recording
-from wgprof.report.sweep import Results, as_document, print_results
+from wgprof.report.sweep import Results, as_document, print_results, share
 from wgprof.report.sweep_page import render
 from wgprof.sweep.configuration import Configuration
 from wgprof.sweep.curves import curves_of, fits_of
@@ -66,6 +66,17 @@ def test_the_mean_over_repeats_has_students_interval() -> None:
     assert over_repeats([]) is None
     below = over_repeats([0.0, 2.0])
     assert below is not None and below.low == 0.0
+    above = over_repeats([0.9, 1.0], 1)
+    assert above is not None and above.high == 1 and above.value == pytest.approx(0.95)
+    beyond = over_repeats([1.0, 1.2], 1)
+    assert beyond is not None and (beyond.high or 0) > 1.1, "a fault of the measurement is shown"
+
+
+def test_an_interval_that_was_cut_shows_its_ends() -> None:
+    assert share(over_repeats([0.5, 0.52, 0.54], 1)) == "52 % ±5.0"
+    assert share(over_repeats([0.98, 0.99, 1.0], 1)) == "99 % (96.5..100)"
+    assert share(over_repeats([0.0, 0.02], 1)) == "1.0 % (0..13.7)"
+    assert share(over_repeats([0.5], 1)) == "50 %"
 
 
 def test_each_configuration_has_the_figures_of_its_own_recordings(tmp_path: Path) -> None:

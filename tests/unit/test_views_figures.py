@@ -58,7 +58,7 @@ def test_pipeline_has_a_lane_for_each_cpu_or_peer_and_marks_the_busiest(analysis
     assert "one packet at a time, 2 peers" in text
     marked = [shape for shape in figure.layout.shapes if shape.line.color == theme.ALERT]
     assert len(marked) == 2  # one stage in each direction
-    assert text.count("busiest: caps that peer<br>at") == 2
+    assert text.count(" occupied:</b><br><b>caps that peer at ") == 2
 
 
 def test_pipeline_outlines_the_crypto_when_that_is_the_busiest() -> None:

@@ -79,11 +79,12 @@ class Kprobes:
         self._events[program] = event
 
     def missed(self) -> Dict[str, int]:
-        """By program, the runs that the kernel left out so far."""
+        """By program, the runs that the kernel left out so far; without those of which it does not tell."""
         if not self._events:
             return {}
         counted = missed_by_event(_read(os.path.join(self._folder or "", "kprobe_profile")))
-        return {program: counted.get(event.split("/")[1], 0) for program, event in self._events.items()}
+        names = {program: event.split("/")[1] for program, event in self._events.items()}
+        return {program: counted[name] for program, name in names.items() if name in counted}
 
     def close(self) -> None:
         """Detaches everything and leaves nothing in tracefs."""

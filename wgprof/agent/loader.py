@@ -217,7 +217,10 @@ class Programs:
         return remark
 
     def missed(self) -> Dict[str, int]:
-        """By program, the runs of kprobes that the kernel left out before it came to the program."""
+        """By program, the runs of kprobes that the kernel left out before it came to the program.
+
+        Without those of which nobody knows: the kernel does not tell, or bcc attached them.
+        """
         return self._kprobes.missed()
 
     def start_clock(self, a: Attachment, hz: int, cpu: int) -> None:

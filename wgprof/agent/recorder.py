@@ -29,6 +29,8 @@ AGENT_VERSION = "0.1.0"
 METER_NS = 5_000_000_000
 #: The agent's own memory is looked at this often.
 MEMORY_NS = 500_000_000
+#: Of a probe: how many runs the kernel left out is not known.
+UNKNOWN_MISSES = -1
 #: A sign of life at least so often.
 PATIENT_S = 5.0
 
@@ -219,11 +221,15 @@ class Recorder:
                     "kind": a.kind,
                     "runs": measured.runs,
                     "run_ns": measured.run_ns,
-                    "misses": measured.recursion_misses + missed.get(a.program, 0),
+                    "misses": all_misses(a.kind, measured.recursion_misses, missed.get(a.program)),
                     "error": self._probes.refusals.get(a.point, ""),
                     "affects": a.affects,
                 }
             )
+        unknown = sum(row["misses"] == UNKNOWN_MISSES for row in rows)
+        if unknown:
+            message = f"it is not known whether the kernel skipped runs of {unknown} kprobes"
+            self._stream.log("warning", "probe", message)
         losses = [
             {"cause": key.split(" ")[0], "where": key.split(" ")[1], "count": count}
             for key, count in self._states.losses().items()
@@ -262,6 +268,16 @@ class Recorder:
             closing.join(PATIENT_S)
             if closing.is_alive():
                 self._stream.log("info", "probe", "the probes are still being taken off")
+
+
+def all_misses(kind: str, recursion_misses: int, before: Optional[int]) -> int:
+    """The runs of a probe that the kernel left out, of those it knows of; UNKNOWN_MISSES.
+
+    `before` it came to the program only a kprobe's are left out; None: that is not known.
+    """
+    if kind in ("kprobe", "kretprobe") and before is None:
+        return recursion_misses or UNKNOWN_MISSES
+    return recursion_misses + (before or 0)
 
 
 def _label(interface: str, namespace: str) -> str:

@@ -38,6 +38,15 @@ class Estimate:
         low, high = (None if end is None else end * factor for end in (self.low, self.high))
         return Estimate(self.value * factor, low, high, self.n)
 
+    def within(self, most: float) -> Estimate:
+        """The interval without what cannot be: less than nothing of a whole, or more than all of it.
+
+        A value beyond the whole is a fault of the measurement, which must be seen: it stays as it is.
+        """
+        low = max(self.low, 0.0) if self.low is not None and self.value >= 0 else self.low
+        high = min(self.high, most) if self.high is not None and self.value <= most else self.high
+        return Estimate(self.value, low, high, self.n)
+
     def inverse(self, factor: float = 1.0) -> Estimate | None:
         """factor / value; None for zero.  An interval that reaches zero has no upper end."""
         if self.value <= 0:
@@ -87,3 +96,9 @@ def ratio(above: FloatArray, below: FloatArray) -> Estimate | None:
     half = student(n - 1) * error
     low = value - half
     return Estimate(value, max(low, 0.0) if np.all(above >= 0) else low, value + half, n)
+
+
+def share(part: FloatArray, whole: FloatArray, most: float = 1.0) -> Estimate | None:
+    """The ratio of a part to its whole, which is `most` at most: of the time of several CPUs, their number."""
+    found = ratio(part, whole)
+    return None if found is None else found.within(most)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from wgprof.analysis.cores import BUSY_COLUMNS, Core
-from wgprof.analysis.estimate import Estimate, ratio
+from wgprof.analysis.estimate import Estimate, ratio, share
 from wgprof.analysis.names import Names
 from wgprof.analysis.servers import Server
 from wgprof.analysis.spans import Spans
@@ -213,8 +213,8 @@ class _Maker:
         cpu: int | None = None,
     ) -> Law | None:
         time_ns = self._spans.seconds * 1e9
-        used, demand = ratio(busy, time_ns), ratio(busy, packets)
-        occupied = used if nested is None else ratio(busy + nested, time_ns)
+        used, demand = share(busy, time_ns, capacity), ratio(busy, packets)
+        occupied = used if nested is None else share(busy + nested, time_ns, capacity)
         if used is None or demand is None or occupied is None:
             return None
         per_packet = demand if nested is None else ratio(busy + nested, packets)
@@ -252,8 +252,8 @@ def cpu_shares(cpus: pd.DataFrame, spans: Spans, *columns: str) -> dict[int, Est
     """Of each CPU the share of its time in some of the kernel's kinds, by the kernel's own account."""
     spent = spans.by(cpus, "cpu", *columns)
     account = spans.by(cpus, "cpu", *BUSY_COLUMNS, "idle_ns")
-    shares = {cpu: ratio(spent[cpu], account[cpu]) for cpu in spent}
-    return {cpu: share for cpu, share in shares.items() if share is not None}
+    shares = {cpu: share(spent[cpu], account[cpu]) for cpu in spent}
+    return {cpu: known for cpu, known in shares.items() if known is not None}
 
 
 def packets_by_cpu(stages: pd.DataFrame, stage: str, spans: Spans) -> dict[int, FloatArray]:

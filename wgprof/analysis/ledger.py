@@ -23,7 +23,8 @@ from wgprof.analysis.tables import DIRECTIONS, PEER_QUEUES, RINGS, STAGES, Table
 #: Handshake messages that may come for a device with a peer in a second: attempts are 5 s apart (REKEY_TIMEOUT).
 _MESSAGES_PER_S = 2 / 5
 _MESSAGES_LEAST = 8
-
+#: What a namespace's counters are of.  WireGuard takes its packets before they would be put into a receive buffer.
+_ALL_UDP = "of all UDP in this namespace, not only WireGuard's"
 
 #: What happened, by the cause and, where both directions have it, the direction.
 CAUSES: Mapping[str, str] = {
@@ -43,9 +44,9 @@ CAUSES: Mapping[str, str] = {
     "flow-limit": "one flow filled the CPU's backlog (net.core.flow_limit_cpu_bitmap)",
     "outer-dropped": "dropped by an interface that carries tunnels",
     "outer-errors": "errors of an interface that carries tunnels",
-    "receive-buffer-full": "an application did not read its UDP socket fast enough",
-    "checksum": "a wrong UDP checksum",
-    "udp-errors": "refused by a policy or a filter, or no memory",
+    "receive-buffer-full": f"an application did not read its UDP socket fast enough; {_ALL_UDP}",
+    "checksum": f"a wrong UDP checksum; {_ALL_UDP}",
+    "udp-errors": f"refused by a policy or a filter, or no memory; {_ALL_UDP}",
     "wireguard-socket": "at WireGuard's own socket: a checksum, a policy or a filter",
 }
 
@@ -77,7 +78,7 @@ class RecorderLoss:
 
     cause: str
     where: str
-    count: int
+    count: int | None  # None: the kernel does not tell
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,9 @@ class _Books:
         for netns, port in sorted(ports):
             drops = total(only(self._sockets, netns=netns, port=port), "drops")
             place = f"UDP port {port} in {self._place(netns)}"
-            yield Loss("socket", "wireguard-socket", place, "rx", drops, "drops in /proc/net/udp", "udp-errors")
+            yield Loss(
+                "socket", "wireguard-socket", place, "rx", drops, "drops in /proc/net/udp", "checksum, udp-errors"
+            )
 
     def _place(self, netns: int) -> str:
         names = {inode: name or "the agent's namespace" for (inode, _), name in self._outer.items()}
@@ -218,6 +221,9 @@ def _recorder(recording: Tables, counts: list[JourneyCounts], undelivered: int) 
         yield RecorderLoss(clean(row["cause"]), clean(row["where"]), int(row["count"]))
     for row in _positive(recording.table("probes"), "misses").to_dict("records"):
         yield RecorderLoss("missed-run", clean(row["point"]), int(row["misses"]))
+    untold = int((ints(recording.table("probes"), "misses") < 0).sum())
+    if untold:
+        yield RecorderLoss("missed-run", f"{untold} kprobes: not known", None)
     for ended in counts:
         lost = unexplained(ended, undelivered)
         if lost:

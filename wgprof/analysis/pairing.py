@@ -34,8 +34,9 @@ class End:
         t_ns = ints(intervals, "t_ns")
         self.start_ns = int(t_ns.min(initial=np.iinfo(np.int64).max))
         self.end_ns = int((t_ns + ints(intervals, "dt_ns")).max(initial=0))
-        #: Whether journey events may be missing.
-        self.lossy = total(recording.table("losses"), "count") + total(recording.table("probes"), "misses") > 0
+        missed = ints(recording.table("probes"), "misses")
+        #: Whether journey events may be missing; so they may where misses are not known (-1).
+        self.lossy = total(recording.table("losses"), "count") > 0 or bool((missed != 0).any())
         #: When its clock was zero, by its wall clock; None if it does not say.
         self.boot_unix_ns = _boot_unix_ns(recording.manifest.get("clock"))
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from wgprof.analysis.cores import BUSY_COLUMNS, TRACKS
-from wgprof.analysis.estimate import Estimate, mean_of, ratio
+from wgprof.analysis.estimate import Estimate, mean_of, ratio, share
 from wgprof.analysis.journeys import Sampling, join_journeys
 from wgprof.analysis.spans import Spans
 from wgprof.analysis.summary import Analysis
@@ -33,7 +33,7 @@ class Series:
     @property
     def estimate(self) -> Estimate | None:
         """Over all spans; None where there is nothing to divide by."""
-        return ratio(self.above, self.below)
+        return (share if self.unit == "share" else ratio)(self.above, self.below)
 
     @property
     def values(self) -> FloatArray:

@@ -310,14 +310,15 @@ def _cpus(headline: Headline) -> str:
 
 
 def busy_words(server: Server) -> str:
-    """How busy a server is, in a sentence; and with what ran on top of it, where that is more."""
-    text = f"{units.share(server.utilisation)} busy ({units.cores(server.busy_ce)})"
-    more = server.occupancy >= server.utilisation + 0.01
-    return f"{text}, {units.share(server.occupancy)} with what runs on top of it" if more else text
+    """How busy a server is, in a sentence: by its occupancy, which is what makes it the busiest."""
+    occupied, busy, ce = units.share(server.occupancy), units.share(server.utilisation), units.cores(server.busy_ce)
+    if occupied == busy:
+        return f"{busy} busy ({ce})"
+    return f"{occupied} occupied, with its own work ({busy}, {ce}) and what runs on top of it"
 
 
 def limits_line(headline: Headline) -> str:
-    """The busiest server of each direction and its cap."""
+    """The busiest server of each direction, by occupancy, and its cap."""
     parts = []
     for flow in headline.throughput:
         server = flow.server

@@ -124,9 +124,9 @@ def _tiles(analysis: Analysis) -> Component:
         tiles.append(_tile(name.capitalize(), units.bits(flow.rate_mbit_s), "", each))
         if flow.server is not None:
             server = flow.server
-            below = f"{server.label}; {server.caps} at {units.bits(server.cap_mbit_s)}"
-            busy, ce = units.share(server.utilisation), units.cores(server.busy_ce)
-            tiles.append(_tile(f"Busiest server, {name}", busy, ce, below))
+            own = f"its own work {units.share(server.utilisation)}, {units.cores(server.busy_ce)}"
+            below = f"{server.label}; {own}; {server.caps} at {units.bits(server.cap_mbit_s)}"
+            tiles.append(_tile(f"Busiest server, {name}", units.share(server.occupancy), "occupied", below))
     if headline is not None and headline.cpus:
         below = f"of {headline.cpus}, by the kernel's account"
         tiles.append(_tile("CPUs busy", units.share(headline.busy_share), units.cores(headline.busy_ce), below))

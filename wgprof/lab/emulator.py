@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-import tempfile
 import time
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from wgprof.lab.image import LabImage
 from wgprof.lab.initramfs import overlay_archive
 from wgprof.lab.paths import cache_dir, guest_dir
 from wgprof.lab.qemu import Boot, MachineSettings
+from wgprof.lab.run_dir import RunDir
 
-RUN_PREFIX = "wgprof-lab-"
 CONSOLE_LOG = "console.log"
 QEMU_LOG = "qemu.log"
 SOCKET_S = 10.0
@@ -31,7 +30,8 @@ class Emulator:
     def __init__(self, image: LabImage, settings: MachineSettings, accel: str) -> None:
         """Start it.  Raises MachineError when QEMU or a file of the payload is missing."""
         self.control: ControlChannel | None = None
-        self.run_dir = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
+        self._folder = RunDir()
+        self.run_dir = self._folder.path
         try:
             initrd = self.run_dir / "initrd"
             initrd.write_bytes(image.initrd.read_bytes() + overlay_archive())
@@ -43,7 +43,7 @@ class Emulator:
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
         except BaseException:
-            shutil.rmtree(self.run_dir, ignore_errors=True)
+            self._folder.remove()
             raise
 
     @property
@@ -73,7 +73,7 @@ class Emulator:
         self.process.wait()
         if self.control is not None:
             self.control.close()
-        shutil.rmtree(self.run_dir, ignore_errors=True)
+        self._folder.remove()
 
     def socket(self, port: str) -> Path:
         return self.run_dir / f"{port}.sock"
@@ -122,10 +122,3 @@ def write_payload(path: Path, files: tuple[tuple[Path, str], ...]) -> None:
                 archive.add(source, name)
             except OSError as error:
                 raise MachineError(f"cannot take {source} into the lab: {error.strerror}") from error
-
-
-def remove_stale_run_dirs() -> None:
-    """Remove the folders of machines whose wgprof was killed.  Call it while holding the lab's lock."""
-    for leftover in Path(tempfile.gettempdir()).glob(f"{RUN_PREFIX}*"):
-        if leftover.is_dir() and not leftover.is_symlink() and leftover.stat().st_uid == os.geteuid():
-            shutil.rmtree(leftover, ignore_errors=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from wgprof.lab.lock import Notify
 from wgprof.lab.own_qemu import qemu_words, version_of
 from wgprof.lab.paths import cache_dir
 from wgprof.lab.qemu import Boot, MachineSettings, command_line
+from wgprof.lab.run_dir import RunDir
 
 DEVICE = Path("/dev/kvm")
 #: guest/early.sh prints this and powers off when the kernel's command line has the word below.
@@ -46,8 +46,7 @@ def usable(image: LabImage, notify: Notify) -> bool:
 
 def probe(image: LabImage) -> bool:
     """Boot the kernel under KVM as far as its first program."""
-    with tempfile.TemporaryDirectory(prefix="wgprof-lab-") as name:
-        run_dir = Path(name)
+    with RunDir() as run_dir:
         initrd = run_dir / "initrd"
         initrd.write_bytes(image.initrd.read_bytes() + overlay_archive())
         settings = MachineSettings(append=f"{PROBE_WORD} earlyprintk=serial ignore_loglevel")

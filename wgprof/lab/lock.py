@@ -60,7 +60,8 @@ def _open(path: Path) -> int:
         ) from error
 
 
-def _try(descriptor: int) -> bool:
+def take(descriptor: int) -> bool:
+    """Lock what is open, without waiting; whether nobody else has it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -79,7 +80,7 @@ def hold(path: Path, what: str, wait_s: float, notify: Notify, remedy: str = "")
     try:
         deadline = time.monotonic() + wait_s
         told = False
-        while not _try(descriptor):
+        while not take(descriptor):
             holder = parse_holder(os.pread(descriptor, HOLDER_BYTES, 0).decode(errors="replace"))
             if time.monotonic() >= deadline:
                 raise MachineError(f"{what} is in use by {holder}", remedy or "Wait until it has finished, or end it.")

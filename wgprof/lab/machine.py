@@ -13,12 +13,13 @@ from types import TracebackType
 from wgprof.errors import MachineError
 from wgprof.lab import console, kvm, qemu
 from wgprof.lab.channel import ChannelClosed, CommandResult, Job, connect
-from wgprof.lab.emulator import SOCKET_S, Emulator, remove_stale_run_dirs
+from wgprof.lab.emulator import SOCKET_S, Emulator
 from wgprof.lab.image import LabImage
 from wgprof.lab.lock import Notify, hold
 from wgprof.lab.own_qemu import ensure_qemu
 from wgprof.lab.paths import lab_lock_path
 from wgprof.lab.qemu import MachineSettings
+from wgprof.lab.run_dir import remove_stale_run_dirs
 from wgprof.lab.stream import AgentStreams
 
 BOOT_ATTEMPTS = 3

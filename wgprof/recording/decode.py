@@ -305,7 +305,8 @@ def _probes(value: object) -> list[dict[str, Any]]:
                 "point": text(probe.get("point") or "", "a probe's point"),
                 "symbol": text(probe.get("symbol") or "", "a probe's symbol"),
                 "kind": text(probe.get("kind") or "missing", "a probe's kind", 40),
-                **{name: integer(probe.get(name) or 0, f"a probe's {name}") for name in ("runs", "run_ns", "misses")},
+                **{name: integer(probe.get(name) or 0, f"a probe's {name}") for name in ("runs", "run_ns")},
+                "misses": integer(probe.get("misses") or 0, "a probe's misses", low=-1),
                 "error": text(probe.get("error") or "", "a probe's error"),
                 "affects": text(affects, "a probe's affects"),
             }

@@ -405,7 +405,7 @@ TABLES: tuple[Table, ...] = (
             Column("kind", _TEXT, "fentry, fexit, kprobe, kretprobe, tracepoint, perf or missing"),
             Column("runs", _I64, "runs while the kernel measured run time (a part of the recording)"),
             Column("run_ns", _I64, "run time of those"),
-            Column("misses", _I64, "runs the kernel skipped: kretprobe nmissed and recursion_misses"),
+            Column("misses", _I64, "runs the kernel skipped: nmissed and recursion_misses; -1 unknown", low=-1),
             Column("error", _STRING, "why it could not be attached, or not in the way that was planned"),
             Column("affects", _STRING, "tables or columns that are incomplete without it, comma separated"),
         ),

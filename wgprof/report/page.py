@@ -152,8 +152,9 @@ def probes_sheet(recording: Tables) -> sheets.Sheet:
     """Every probe, and where it could not be attached why."""
     sheet = sheets.Sheet("What was attached where", ("point", "symbol", "kind", "missed runs", "remark"), left=3)
     for row in recording.table("probes").to_dict("records"):
-        cells = [clean(row["point"]), clean(row["symbol"]), clean(row["kind"], 16), f"{int(row['misses']):,}"]
-        sheet.add([*cells, clean(row["error"], 200)])
+        misses = int(row["misses"])
+        cells = [clean(row["point"]), clean(row["symbol"]), clean(row["kind"], 16)]
+        sheet.add([*cells, f"{misses:,}" if misses >= 0 else "not known", clean(row["error"], 200)])
     return sheet
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,10 @@ _AGAINST = ("predicted", "measured", "off", "within")
 _NO_PEAK = 1e5
 _LAWS = {"amdahl": "Amdahl", "usl": "USL"}
 LAB = "Recorded in the lab: absolute speed is the emulator's; counts, orders and ratios are real."
-INTERVALS = "± is the 95 % interval over repeats (Student's t); servers: of a peer's the busiest peer's."
+INTERVALS = (
+    "± is the 95 % interval over repeats (Student's t), a..b where it was cut at what can be; servers: of a peer's the"
+    " busiest peer's."
+)
 ORDER = (
     "Every repeat has all configurations in a random order of its own, so that a drift of the machine does not favour"
     " any."
@@ -126,7 +130,7 @@ def configurations_sheet(results: Results) -> Sheet:
                 _interval(row.goodput_mbit_s),
                 units.share(row.busy_share.value if row.busy_share else None),
                 _interval(row.busy_ce),
-                _share(row.wasted_polls),
+                share(row.wasted_polls),
             ],
             checks.FAIL if row.failed_checks or not row.runs else "",
         )
@@ -138,24 +142,28 @@ def servers_sheet(results: Results) -> Sheet:
     kinds = [kind for kind in SERVERS if any(kind in row.utilisation for row in results.rows)]
     sheet = Sheet("Servers: how busy they are, means over repeats", ("#", "configuration", *kinds), left=2)
     for row in results.rows if kinds else ():
-        sheet.add([str(row.number), row.label, *(_share(row.utilisation.get(kind)) for kind in kinds)])
+        sheet.add([str(row.number), row.label, *(share(row.utilisation.get(kind)) for kind in kinds)])
     return sheet
 
 
-def _share(estimate: Estimate | None) -> str:
-    """A share as a percentage, and half its interval's width."""
-    if estimate is None:
-        return _NOTHING
-    value = units.share(estimate.value)
-    return value if estimate.high is None else f"{value} ±{units.digits(100 * (estimate.high - estimate.value), 2)}"
+def share(estimate: Estimate | None) -> str:
+    """A share as a percentage, and its interval."""
+    return _NOTHING if estimate is None else units.share(estimate.value) + _width(estimate.scaled(100))
 
 
 def _interval(estimate: Estimate | None) -> str:
-    """A mean and half its interval's width."""
-    if estimate is None:
-        return _NOTHING
-    value = units.digits(estimate.value)
-    return value if estimate.high is None else f"{value} ±{units.digits(estimate.high - estimate.value, 2)}"
+    """A mean and its interval."""
+    return _NOTHING if estimate is None else units.digits(estimate.value) + _width(estimate)
+
+
+def _width(estimate: Estimate) -> str:
+    """Half the interval's width; both ends where one was cut at what can be."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    below, above = estimate.value - estimate.low, estimate.high - estimate.value
+    if math.isclose(below, above, rel_tol=1e-6, abs_tol=1e-9):
+        return f" ±{units.digits(above, 2)}"
+    return f" ({units.digits(estimate.low)}..{units.digits(estimate.high)})"
 
 
 def _verdict(row: Row) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from wgprof.analysis.cores import BUSY_COLUMNS, PROBE_COLUMNS, TRACKS
-from wgprof.analysis.estimate import Estimate, mean_of, ratio
+from wgprof.analysis.estimate import Estimate, mean_of, ratio, share
 from wgprof.analysis.laws import cpu_shares, packets_by_cpu
 from wgprof.analysis.queues import Queue
 from wgprof.analysis.spans import Spans
@@ -99,7 +99,7 @@ def _parts(cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFrame, s
     busy_ns = np.divide(busy, account, out=np.zeros(len(spans)), where=account > 0) * spans.seconds * 1e9 * number
     crypto, wireguard = (_measured(stages, executions, spans, tracks) for tracks in (_CRYPTO, tuple(TRACKS)))
     parts = {"crypto": crypto, "rest": wireguard - crypto, "outside": np.maximum(busy_ns - wireguard, 0.0)}
-    found = {name: ratio(values, busy_ns) for name, values in parts.items()}
+    found = {name: share(values, busy_ns) for name, values in parts.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from wgprof.analysis.estimate import Estimate, ratio
+from wgprof.analysis.estimate import Estimate, share
 from wgprof.analysis.mechanics import Mechanics
 from wgprof.analysis.names import Names
 from wgprof.analysis.spans import Spans
@@ -128,7 +128,7 @@ def heads(
         return None
     in_vain = {row.object: row.head_not_ready for row in mechanics.polls if row.server == "rx.napi"}
     shares = {
-        peer: ratio(blocked_ns, spans.seconds * 1e9)
+        peer: share(blocked_ns, spans.seconds * 1e9)
         for peer, blocked_ns in spans.by(only(found, server="rx.napi"), "object", "blocked_ns").items()
     }
     rows = []

@@ -108,8 +108,9 @@ def _slow_reader(facts: Facts) -> Cause:
     if not all_met(evidence):
         return evidence, None
     return evidence, _finding(
-        f"In {where} {lost:,} datagrams found their socket's buffer full ({units.share(lost / delivered)} of what"
-        " WireGuard delivered): the receiving application reads too slowly, WireGuard does not limit.",
+        f"In {where} {lost:,} datagrams of all UDP found their socket's buffer full (as many as"
+        f" {units.share(lost / delivered)} of what WireGuard delivered): an application reads too slowly. WireGuard's"
+        " own sockets have no part in it.",
         "rx.deliver → UDP socket → application", evidence,
         Severity(None, None, lost / facts.analysis.window.recorded_s if facts.analysis.window else None, None),
         Bound(1.0, None, "the application", ASYMPTOTIC),

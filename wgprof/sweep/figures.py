@@ -183,24 +183,24 @@ def _row(
         tuple(run.reason for run in runs if run.state == FAILED),
         sum(run.state not in (DONE, FAILED) for run in runs),
         over_repeats([run.goodput_mbit_s for run in done]),
-        over_repeats([run.busy_ce for run in done]),
-        over_repeats([run.busy_share for run in done]),
-        _by_kind(kinds, [run.utilisation for run in done]),
-        _by_kind(kinds, [run.server_ce for run in done]),
-        over_repeats([run.wasted_polls for run in done if run.wasted_polls is not None]),
+        over_repeats([run.busy_ce for run in done], configuration.cpus),
+        over_repeats([run.busy_share for run in done], 1),
+        _by_kind(kinds, [run.utilisation for run in done], 1),
+        _by_kind(kinds, [run.server_ce for run in done], configuration.cpus),
+        over_repeats([run.wasted_polls for run in done if run.wasted_polls is not None], 1),
     )
 
 
-def _by_kind(kinds: Sequence[str], runs: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
-    return {kind: known for kind in kinds if (known := over_repeats([run.get(kind, 0.0) for run in runs]))}
+def _by_kind(kinds: Sequence[str], runs: Sequence[Mapping[str, float]], most: float) -> dict[str, Estimate]:
+    return {kind: known for kind in kinds if (known := over_repeats([run.get(kind, 0.0) for run in runs], most))}
 
 
-def over_repeats(values: Sequence[float]) -> Estimate | None:
-    """Mean of what is never negative, with the 95 % interval of Student's t over repeats; None without a value."""
+def over_repeats(values: Sequence[float], most: float = math.inf) -> Estimate | None:
+    """Mean of what is from 0 to `most`, with the 95 % interval of Student's t over repeats; None without a value."""
     if not values:
         return None
     mean, half = mean_and_half(values)
-    return Estimate(mean, n=1) if half is None else Estimate(mean, max(mean - half, 0.0), mean + half, len(values))
+    return Estimate(mean, n=1) if half is None else Estimate(mean, mean - half, mean + half, len(values)).within(most)
 
 
 def mean_and_half(values: Sequence[float]) -> tuple[float, float | None]:

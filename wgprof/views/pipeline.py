@@ -123,8 +123,9 @@ def _stage(sketch: _Sketch, analysis: Analysis, stage: Stage, *, left: float, bo
     service = f"service {units.duration(stage.service_mean_ns)}, p99 {units.duration(stage.service_p99_ns)}"
     lines = [service, f"<i>{shape}</i>"]
     if capped is not None:
-        which = " that peer<br>" if serial and many > 1 else " "
-        lines.append(f"<b>{'THE LIMIT' if at_cap else 'busiest'}: caps{which}at {units.bits(capped.cap_mbit_s)}</b>")
+        which = " that peer" if serial and many > 1 else ""
+        lines.append(f"<b>{'THE LIMIT' if at_cap else 'busiest'}, {units.share(capped.occupancy)} occupied:</b>")
+        lines.append(f"<b>caps{which} at {units.bits(capped.cap_mbit_s)}</b>")
     _text(sketch, middle, bottom + 0.29, "<br>".join(lines), valign="top")
 
 
@@ -259,8 +260,8 @@ def _draw(recording: Tables, analysis: Analysis, selection: Selection) -> list[P
             pipeline(analysis),
             "The way of a packet, left to right. A stage with straight lanes, one for each CPU, runs in parallel; a"
             " lane with a waist, one for each peer, lets that peer's packets through one at a time. Colour and figure"
-            " in a lane: how busy it is. A ribbon is as thick as the packets it carries. Outlined: the busiest server"
-            " of the direction, dashed while it has room to spare, thick where it is the limit.",
+            " in a lane: how busy it is. A ribbon is as thick as the packets it carries. Outlined: the server of the"
+            " direction that is occupied most, dashed while it has room to spare, thick where it is the limit.",
         ),
         Picture(
             "packet_time",

@@ -32,6 +32,9 @@ def ledger_checks(ledger: Ledger) -> list[Check]:
         detail = ", ".join(f"{cause} {packets:,}" for cause, packets in worst[:_MOST_CAUSES]) or "none"
         if causes:
             detail += f"; {ledger.total(scope, silent=True):,} silent, {ledger.total(scope, silent=False):,} told"
+        if causes and scope == "socket":
+            own = sum(loss.packets for loss in ledger.losses if loss.cause == "wireguard-socket")
+            detail += f"; of all UDP in the namespaces, {own:,} of them seen at WireGuard's own sockets"
         rows.append(Check("packet losses", subject, ledger.total(scope), None, "packets", OK, detail))
     return rows
 
@@ -73,6 +76,7 @@ def _tainted_by(cause: str) -> tuple[str, ...]:
 def _probe_checks(probes: pd.DataFrame) -> list[Check]:
     rows = []
     lesser = 0
+    untold: dict[str, tuple[str, ...]] = {}
     for row in probes.to_dict("records"):
         point, affects = clean(row["point"]), clean(row["affects"], 120)
         taints = tuple(part.strip() for part in affects.split(",") if part.strip())
@@ -83,7 +87,14 @@ def _probe_checks(probes: pd.DataFrame) -> list[Check]:
             skipped = f"the kernel skipped {int(row['misses']):,} runs of {clean(row['symbol'])}"
             detail = f"{skipped}; incomplete: {affects or 'nothing'}"
             rows.append(Check("probes", point, float(row["misses"]), 0, "runs", FAIL, detail, taints))
+        elif int(row["misses"]) < 0:
+            untold[point] = taints
         lesser += bool(row["error"]) and str(row["kind"]) != "missing"
+    if untold:
+        more = f" and {len(untold) - _MOST_CAUSES} more" if len(untold) > _MOST_CAUSES else ""
+        detail = f"not known whether the kernel skipped runs of {', '.join([*untold][:_MOST_CAUSES])}{more}"
+        doubtful = tuple(dict.fromkeys(taint for taints in untold.values() for taint in taints))
+        rows.append(Check("probes", f"{len(untold)} kprobes", None, 0, "runs", UNKNOWN, detail, doubtful))
     if not rows and len(probes):
         detail = f"{len(probes)} attached, none missed a run"
         detail += f"; {lesser} not in the way that was planned (table of probes)" if lesser else ""
