@@ -31,6 +31,7 @@ def test_with_detail_every_kernel_has_all_it_can_have(kernel: str) -> None:
     assert {a.point for a in resolved.attachments} & POINTS == POINTS - LACKING[kernel]
     assert resolved.defines["DETAIL"] == 1
     assert len({a.program for a in resolved.attachments}) == len(resolved.attachments)
+    assert (resolved.defines["OFF_NAPI_LIST_OWNER"] > 0) == (kernel != "6.1"), "8c48eea3adf3"
 
 
 def test_locks_are_watched_where_they_spin_else_by_the_tracepoints() -> None:
