@@ -2,6 +2,7 @@
 
 Scenarios that need the same machine share one, made as new in between (guest/reset.sh).
 What is in the folder, recorded of the same scenario, is not recorded again: an interrupted run goes on where it was.
+With --constructed: what the lab cannot plant, constructed from measured recordings (tests/lab/constructed); no lab.
 Exits with 1 if in any recording the planted bottleneck is not the top finding, or something untrue was found.
 """
 
@@ -18,29 +19,35 @@ from pathlib import Path
 
 import click
 
-from wgprof.cli.scenario import judge, lab_settings, record_scenario, truth_document, truth_path
+from tests.lab.constructed.catalogue import CONSTRUCTIONS
+from wgprof.cli.scenario import judged, lab_settings, record_scenario, truth_document, truth_path
 from wgprof.errors import WgprofError
 from wgprof.lab.machine import EmulatorFailure
 from wgprof.lab.recipe import DEFAULT_KERNEL, RECIPES
-from wgprof.lab.scenario import NOTHING, SIGNATURES, Agreement, Scenario, scenario_named, scenario_names
+from wgprof.lab.scenario import NOTHING, SIGNATURES, Agreement, Scenario, Truth, scenario_named, scenario_names
 from wgprof.targets.lab import Booted, LabSettings, booted_lab
 
 FOLDER = Path("scenarios")
+#: Marks a row that was constructed.
+CONSTRUCTED = " *"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One recording of a scenario, and how its findings agree with the truth."""
+    """One recording of a scenario, or a constructed one, and how its findings agree with the truth."""
 
-    scenario: Scenario
+    name: str
+    truth: Truth
     kernel: str
     seed: int
     result: Agreement
+    constructed: bool = False
 
     def line(self) -> str:
-        planted, found = self.scenario.truth.top or "nothing", ", ".join(self.result.found) or "nothing"
+        planted, found = self.truth.top or "nothing", ", ".join(self.result.found) or "nothing"
         verdict = "agrees" if self.result.holds else "DISAGREES"
-        return f"{self.scenario.name:18} {self.kernel:5} {self.seed:4}  {planted:8} {found:24} {verdict}"
+        planted += CONSTRUCTED * self.constructed
+        return f"{self.name:27} {self.kernel:5} {self.seed:4}  {planted:12} {found:24} {verdict}"
 
 
 def recorded(scenario: Scenario, kernel: str, seed: int, recording: Path) -> bool:
@@ -63,15 +70,33 @@ def _done(document: object) -> object:
 
 def confusion(runs: Sequence[Run]) -> str:
     """Planted by row, the top finding by column, as text; a row a signature and one for nothing."""
-    pairs = Counter((run.scenario.truth.top, run.result.top) for run in runs)
+    pairs = Counter((run.truth.top, run.constructed, run.result.top) for run in runs)
     order = (*SIGNATURES, NOTHING)
-    rows = [s for s in order if any(planted == s for planted, _ in pairs)]
-    columns = [s for s in order if any(s in pair for pair in pairs)]
-    lines = ["planted   " + "".join(f"{s or 'nothing':>9}" for s in columns) + "   found first"]
-    for planted in rows:
-        counts = "".join(f"{pairs[planted, found] or '.':>9}" for found in columns)
-        lines.append(f"{planted or 'nothing':10}{counts}")
+    rows = [(s, made) for made in (False, True) for s in order if any(pair[:2] == (s, made) for pair in pairs)]
+    columns = [s for s in order if any(s in (pair[0], pair[2]) for pair in pairs)]
+    lines = ["planted     " + "".join(f"{s or 'nothing':>9}" for s in columns) + "   found first"]
+    for planted, made in rows:
+        counts = "".join(f"{pairs[planted, made, found] or '.':>9}" for found in columns)
+        lines.append(f"{(planted or 'nothing') + CONSTRUCTED * made:12}{counts}")
+    if any(made for _, made in rows):
+        lines.append(f"{CONSTRUCTED.strip()} constructed from a measured recording, with one feature changed")
     return "\n".join(lines)
+
+
+def construct_all(folder: Path) -> list[Run]:
+    """Make every constructed recording, with the feature changed and changed too little, and judge both.
+
+    Raises WgprofError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = []
+    for each in CONSTRUCTIONS:
+        for part, amount, truth in each.cases:
+            recording = folder / f"constructed-{part}.wgprof"
+            each.draft(amount).write(recording)
+            runs.append(Run(part, truth, each.kernel, 0, judged(truth, recording), constructed=True))
+            _say(runs[-1].line())
+    return runs
 
 
 class Labs:
@@ -124,7 +149,7 @@ def run_all(names: Sequence[str], kernel: str, seeds: int, folder: Path) -> tupl
                 try:
                     if not recorded(scenario, kernel, seed, recording):
                         record_once_more(labs, kinds[scenario.name], scenario, seed, recording)
-                    run = Run(scenario, kernel, seed, judge(scenario, recording))
+                    run = Run(scenario.name, scenario.truth, kernel, seed, judged(scenario.truth, recording))
                 except WgprofError as error:
                     failures.append(f"{scenario.name}, seed {seed}: {error.sentence}")
                     _say(failures[-1])
@@ -160,18 +185,23 @@ def _say(line: str) -> None:
 @click.option("--kernel", type=click.Choice(list(RECIPES)), default=DEFAULT_KERNEL, show_default=True)
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Recordings of each scenario.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=FOLDER, show_default=True)
-def main(*, names: tuple[str, ...], kernel: str, seeds: int, folder: Path) -> None:
+@click.option("--constructed", is_flag=True, help="Instead: those constructed from measured recordings, without a lab.")
+def main(*, names: tuple[str, ...], kernel: str, seeds: int, folder: Path, constructed: bool) -> None:
     """Record all scenarios, or those named, and print what was planted against what was found."""
+    failures: list[str] = []
     try:
-        runs, failures = run_all(names or scenario_names(), kernel, seeds, folder)
+        if constructed:
+            runs = construct_all(folder)
+        else:
+            runs, failures = run_all(names or scenario_names(), kernel, seeds, folder)
     except WgprofError as error:
         raise click.ClickException(f"{error.sentence}. {error.remedy}") from error
-    click.echo(f"{'scenario':18} {'kernel':5} seed  planted  found")
+    click.echo(f"{'scenario':27} {'kernel':5} seed  planted      found")
     for run in runs:
         click.echo(run.line())
     click.echo(f"\n{confusion(runs)}\n")
     agreeing = sum(run.result.holds for run in runs)
-    click.echo(f"{agreeing} of {len(runs)} recordings agree with what was planted.")
+    click.echo(f"{agreeing} of {len(runs)} recordings agree with what was planted{' or constructed' * constructed}.")
     for failure in failures:
         click.echo(f"not recorded: {failure}")
     sys.exit(0 if runs and agreeing == len(runs) and not failures else 1)

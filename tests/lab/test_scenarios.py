@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab_free", "lab_image")]
 def test_what_was_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
     runs, failures = run_all(["idle", "serial-tx"], DEFAULT_KERNEL, 1, tmp_path)
     assert not failures
-    found = {run.scenario.name: run.result for run in runs}
+    found = {run.name: run.result for run in runs}
     assert found["idle"].found == () and found["idle"].holds
     assert found["serial-tx"].top == "S3" and found["serial-tx"].holds, found["serial-tx"]
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.wgprof")}

@@ -107,13 +107,17 @@ def test_the_confusion_matrix_counts_what_was_planted_against_what_was_found_fir
     tx = parse_scenario("tx", MINIMAL)
     idle = replace(tx, name="idle", truth=Truth(NOTHING, {}))
     runs = [
-        Run(tx, "6.12", seed, agreement(tx.truth, found)) for seed, found in enumerate([["S3"], ["S3", "S12"], ["S2"]])
+        Run("tx", tx.truth, "6.12", seed, agreement(tx.truth, found))
+        for seed, found in enumerate([["S3"], ["S3", "S12"], ["S2"]])
     ]
-    runs.append(Run(idle, "6.12", 0, agreement(idle.truth, [])))
+    runs.append(Run("idle", idle.truth, "6.12", 0, agreement(idle.truth, [])))
     head, *rows = confusion(runs).splitlines()
     assert head.split() == ["planted", "S2", "S3", "nothing", "found", "first"]
     assert [row.split() for row in rows] == [["S3", "1", "2", "."], ["nothing", ".", ".", "1"]]
     assert "DISAGREES" in runs[2].line() and "agrees" in runs[3].line()
+    runs.append(Run("made", tx.truth, "6.12", 0, agreement(tx.truth, ["S3"]), constructed=True))
+    *_, made, mark = confusion(runs).splitlines()
+    assert made.split() == ["S3", "*", ".", "1", "."] and "constructed" in mark, "a row of its own, marked"
 
 
 def test_what_was_recorded_of_the_same_scenario_is_not_recorded_again(tmp_path: Path) -> None:
@@ -154,5 +158,6 @@ def test_the_documentation_has_a_row_for_every_scenario(name: str) -> None:
 
 
 def test_the_documentation_has_no_row_for_anything_else() -> None:
-    rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line[:3] == "| `"]
+    planted, _, _ = DOCS.read_text(encoding="utf-8").partition("## What is constructed")
+    rows = [line for line in planted.splitlines() if line[:3] == "| `"]
     assert len(rows) == len(scenario_names())

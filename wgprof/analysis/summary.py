@@ -17,7 +17,7 @@ from wgprof.analysis.journeys import JourneyCounts, Journeys, Sampling, journey_
 from wgprof.analysis.laws import Laws, laws_of
 from wgprof.analysis.ledger import Ledger, ledger_of
 from wgprof.analysis.mechanics import METRICS, Mechanics, mechanics_of
-from wgprof.analysis.names import Names, names_of
+from wgprof.analysis.names import Names, clean, names_of
 from wgprof.analysis.outer import OuterPath, outer_path
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
@@ -32,6 +32,8 @@ from wgprof.analysis.window import Window, active_window
 
 #: From this mean share on it is worth saying that the CPUs themselves are the nearest limit.
 _CPUS_MATTER = 0.7
+#: Characters of what a recording says of its construction: a paragraph.
+_LONGEST_MARK = 800
 #: The histograms that are looked at.
 _METRICS = (
     *(f"{stage}.service" for direction in DIRECTIONS for stage in STAGES[direction]),
@@ -85,6 +87,7 @@ class Analysis:
     overhead: Overhead
     checks: list[Check]
     lab: bool
+    constructed: str  # what was measured and what was changed; empty for what was recorded as it is
     variant: Variant
     ledger: Ledger
     sampled: Sampled | None  # by perf, if it was asked for
@@ -150,6 +153,10 @@ class _Parts:
     def lab(self) -> bool:
         target = self._recording.manifest.get("target")
         return isinstance(target, dict) and target.get("kind") == "lab"
+
+    @cached_property
+    def constructed(self) -> str:
+        return clean(self._recording.manifest.get("constructed") or "", _LONGEST_MARK)
 
     @cached_property
     def variant(self) -> Variant:

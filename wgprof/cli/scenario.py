@@ -14,7 +14,7 @@ from wgprof.cli.record import EXIT_INTERRUPTED, check_output, record_patiently
 from wgprof.errors import UsageError
 from wgprof.lab.plant import Plant
 from wgprof.lab.recipe import DEFAULT_KERNEL, RECIPES
-from wgprof.lab.scenario import Agreement, Scenario, agreement, scenario_named, scenario_names
+from wgprof.lab.scenario import Agreement, Scenario, Truth, agreement, scenario_named, scenario_names
 from wgprof.recording.sizes import human_size
 from wgprof.targets.base import RecordRequest
 from wgprof.targets.lab import Booted, LabSettings, LabTarget
@@ -59,7 +59,7 @@ def command(*, name: str | None, as_list: bool, seed: int, kernel: str, output: 
     check_output(out)
     if not record_scenario(scenario, kernel, seed, out):
         return EXIT_INTERRUPTED
-    result = judge(scenario, out)
+    result = judged(scenario.truth, out)
     click.echo(f"Planted: {scenario.meaning} ({scenario.truth.top or 'nothing to find'})")
     click.echo(f"Found: {', '.join(result.found) or 'nothing'}")
     click.echo(result.sentence)
@@ -114,15 +114,15 @@ def truth_document(scenario: Scenario, kernel: str, seed: int) -> dict[str, obje
     }
 
 
-def judge(scenario: Scenario, recording: Path) -> Agreement:
-    """What the findings in a recording of a scenario have to do with its truth.  Raises RecordingError."""
+def judged(truth: Truth, recording: Path) -> Agreement:
+    """What the findings in a recording have to do with what is true of it.  Raises RecordingError."""
     from wgprof.analysis.summary import analyse
     from wgprof.recording.reader import open_recording
     from wgprof.rules.diagnose import diagnose
 
     opened = open_recording(recording)
     findings = diagnose(analyse(opened), opened).findings
-    return agreement(scenario.truth, [finding.id for finding in findings])
+    return agreement(truth, [finding.id for finding in findings])
 
 
 def _print_list() -> None:

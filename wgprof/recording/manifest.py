@@ -161,6 +161,11 @@ KEYS: tuple[Key, ...] = (
     Key("part.frames", "count", "frames the file was made of"),
     Key("part.bytes", "count", "their size"),
     Key("part.dropped_bytes", "count", "what was cut off or damaged after them"),
+    Key(
+        "constructed",
+        "text",
+        "of a recording that was constructed: what was measured, and what of it was changed; else empty",
+    ),
     Key("anonymized", "yes/no", "whether keys and addresses were replaced by labels"),
     Key("results", "object", "what the target measured itself: in the lab, goodput at the receiver"),
     Key("tables", "object", "table -> {rows, bytes}, as written"),

@@ -33,6 +33,7 @@ def as_document(analysis: Analysis, diagnosis: Diagnosis, manifest: dict[str, An
         "variant": plain(analysis.variant),
         "warning": analysis.variant.warning,
         "lab": analysis.lab,
+        "constructed": analysis.constructed,
         "window": _window(analysis),
         "headline": plain(analysis.headline),
         "objects": names,

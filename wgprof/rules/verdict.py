@@ -24,7 +24,7 @@ def verdict(analysis: Analysis, diagnosis: Diagnosis) -> list[str]:
 
 
 def answer(analysis: Analysis, diagnosis: Diagnosis) -> list[str]:
-    """Three lines; when the recording contradicts itself, that comes first."""
+    """Three lines; when the recording contradicts itself, that comes first; a fourth when it was constructed."""
     quality = quality_line(analysis)
     top = diagnosis.top
     if analysis.headline is None:
@@ -36,7 +36,8 @@ def answer(analysis: Analysis, diagnosis: Diagnosis) -> list[str]:
         lines = [_found(top, diagnosis), f"{speed_line(analysis)} {_what_then(top)}"]
     else:
         lines = [_nothing(analysis, diagnosis), f"{speed_line(analysis)} {limits_line(analysis.headline)}"]
-    return [quality, *lines] if analysis.failed else [*lines, quality]
+    lines = [quality, *lines] if analysis.failed else [*lines, quality]
+    return [*lines, f"Constructed: {analysis.constructed}"] if analysis.constructed else lines
 
 
 def _found(top: Finding, diagnosis: Diagnosis) -> str:
