@@ -58,7 +58,8 @@ def start_poll(s: Sim, c: int, level: int, tunnel: int, now: float) -> None:
         start(s, c, now, level, POLL, tunnel, 0, -1, p.poll_empty)
         return
     lasts = p.poll_setup if napi.done == 0 else 0.0
-    lasts += p.stack * supers(s, n)
+    # GRO merges until the poll ends (napi_complete_done, or the budget's end).
+    lasts += p.stack * (supers(s, napi.done + n) - (supers(s, napi.done) if napi.done else 0))
     for head in range(n):
         packet = s.packets[peek(s, queue_of(s, 0, tunnel), head)]
         own = service_ns(s, DELIVER, tunnel, packet.number, 1)

@@ -233,7 +233,9 @@ class Machine:
         length = self.ns("poll_empty")
         if heads:
             length = self.ns("poll_setup") if napi.done == 0 else 0.0
-            length += self.ns("stack") * self.supers(len(heads))
+            # GRO merges until the poll ends.
+            before = self.supers(napi.done) if napi.done else 0
+            length += self.ns("stack") * (self.supers(napi.done + len(heads)) - before)
             length += sum(self.touched("deliver", cpu, packet) for packet in heads)
         self.start(cpu, level, Step(POLL, napi.number, len(heads), length))
 
