@@ -76,6 +76,11 @@ class Scenario:
             _check(not listed or self.module == "steered", f"{name} is a choice of the module steered alone")
 
     @property
+    def first_window(self) -> float:
+        """A source's window at first: a loop has no NIC to overrun, and its sources are long past their slow start."""
+        return float(self.window if self.direction == "loop" else min(4 * self.gso, self.window))
+
+    @property
     def label(self) -> str:
         """The architecture's name."""
         return self.module + (" + threaded" if self.threaded else "")
