@@ -46,7 +46,7 @@ def build(scenario: Scenario, costs: Costs, seed: int, length_s: float, warmup_s
     rings = 2 if scenario.shared_device else 2 * t
     leaves = 1 << max((c + t - 1).bit_length(), 1)
     # Every packet is in a NIC's or a peer's queue, or being handled.
-    sockets = [1 if scenario.direction == "rx" else scenario.nic_limit] * t
+    sockets = [scenario.nic_limit if scenario.sender_thread else 1] * t
     pool = sum(sockets) + c * scenario.nic_limit + 2 * t * scenario.queue_limit + (64 + scenario.gso) * (c + 1)
     sizes = [
         *[t + c] * c,  # poll lists
@@ -121,6 +121,7 @@ def _parameters(sim: Sim, scenario: Scenario, costs: Costs) -> None:
     p.gap = gap_ns(scenario)
     p.link_ns_bit = 1.0 / scenario.link_gbit_s if scenario.link_gbit_s else 0.0
     p.sender, p.fair = scenario.sender_ns, scenario.fair_softirqs
+    p.sender_thread = scenario.sender_thread
     p.cpus, p.nodes, p.tunnels = scenario.cores, scenario.nodes, scenario.tunnels
     p.inline, p.threaded = scenario.module == "inline", scenario.threaded
     p.dispatch = UNBOUND if scenario.unbound else ROUND_ROBIN

@@ -183,7 +183,7 @@ def send_burst(s: Sim, kicks: Ints, tunnel: int, now: float) -> None:
         for _ in range(p.gso):
             arrive(s, kicks, s.peers[tunnel].nic, allocate(s, tunnel, RX, source.number, 1, now), now)
             source.number += 1
-    elif not p.inline:
+    elif p.sender_thread:
         to_send(s, kicks, tunnel, allocate(s, tunnel, TX, source.number, p.gso, now), now)
         source.number += p.gso
     else:

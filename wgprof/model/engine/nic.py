@@ -1,6 +1,7 @@
 """Arrival: the NIC's queues, their NAPI, and the hand-off to the peer's queue and the device's ring.
 
-A NIC queue takes encrypted packets from the wire; with the inline module, lists of segments to be sent as well.
+A NIC queue takes encrypted packets from the wire, and lists of segments to be sent (wg_xmit), which a gateway received
+on another interface; in a loop these come from a thread (sending.py), unless the module is inline.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from wgprof.model.engine.layout import (
     BUSY_HANDOFF,
     BUSY_RECEIVE,
     BUSY_SPIN,
+    BUSY_XMIT,
     C_DROP_NIC,
     C_DROP_PEER,
     C_DROP_RING,
@@ -81,8 +83,12 @@ def start_nic(s: Sim, c: int, queue: int, now: float) -> None:
     p = s.p[0]
     first = peek(s, p.nics + queue, 0)
     packet = s.packets[first]
-    lasts = service_ns(s, RECEIVE, packet.tunnel, packet.number, 1)
-    spend(s, c, BUSY_RECEIVE, lasts)
+    if packet.direction == RX:
+        lasts = service_ns(s, RECEIVE, packet.tunnel, packet.number, 1)
+        spend(s, c, BUSY_RECEIVE, lasts)
+    else:
+        lasts = p.stage + p.segment * packet.segments
+        spend(s, c, BUSY_XMIT, lasts)
     spend(s, c, BUSY_HANDOFF, p.handoff)
     start(s, c, now, SOFTIRQ, NIC, queue, 1, first, lasts + p.handoff)
 

@@ -1,4 +1,4 @@
-"""Sending: the application's thread (wg_xmit), and a peer's transmit work, in order (wg_packet_tx_worker)."""
+"""Sending: in a loop the application's thread (wg_xmit); a peer's transmit work, in order (wg_packet_tx_worker)."""
 
 from __future__ import annotations
 

@@ -176,7 +176,9 @@ class Machine:
             self._inline(cpu, queue)
         else:
             packet = self.nics[queue][0]
-            length = self.service("receive", packet)
+            length = self.ns("stage") + self.ns("segment") * packet.segments
+            if packet.direction == RX:
+                length = self.service("receive", packet)
             self.start(cpu, SOFTIRQ, Step(NIC, queue, 1, length + self.ns("handoff")))
         return True
 

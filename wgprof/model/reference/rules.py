@@ -268,7 +268,7 @@ class Reference(Machine):
         if scenario.direction == "rx":
             for n in range(scenario.gso):
                 self._arrive(self.where.nic[tunnel], Packet(tunnel, RX, source.number + n, 1, self.env.now))
-        elif scenario.module != "inline":
+        elif scenario.sender_thread:
             self._to_send(tunnel, Packet(tunnel, TX, source.number, scenario.gso, self.env.now))
         else:
             flow = hashed(self.seed, tunnel, source.burst % scenario.flows, FLOW)
