@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from wgprof.analysis.histogram import REPRESENTATIVE, counts_of
-from wgprof.analysis.tables import Tables, only, total, within
+from wgprof.analysis.journeys import join_journeys
+from wgprof.analysis.tables import STAGES, Tables, only, total, within
 from wgprof.analysis.variant import variant_of
 from wgprof.analysis.window import active_window
 from wgprof.errors import RecordingError
 from wgprof.model.costs import Costs, Quantity, known
+from wgprof.model.limits import GSO_MAX_BYTES
 from wgprof.model.machine import Machine, read_machine
 from wgprof.model.machines import shipped
 
@@ -166,8 +168,10 @@ def _within(part: Quantity, whole: Quantity, share: float) -> Quantity:
 def _machine(recording: Tables, sums: _Sums, costs: dict[str, Quantity], name: str, *, both: bool) -> Machine:
     stage = only(sums.stages, stage="rx.decrypt" if not both else "tx.stage")
     size = max(round(total(stage, "bytes") / max(total(stage, "packets"), 1)), 64)
-    costs["decrypt"] = costs["decrypt"].plus(-costs["cross"].value)
-    costs["deliver"] = costs["deliver"].plus(-min(costs["stack"].value / 2, costs["deliver"].value / 2))
+    for cost, share in _moved_shares(recording).items():
+        if cost in costs:
+            costs[cost] = costs[cost].plus(-share * costs["cross"].value)
+    costs["deliver"] = costs["deliver"].plus(-costs["stack"].value * _supers_per_packet(sums, size))
     fixed = 0.1 * costs["decrypt"].value
     xmit = only(sums.stages, stage="tx.stage")
     batch = total(xmit, "packets") / max(total(xmit, "calls"), 1) if both else 16.0
@@ -195,6 +199,26 @@ def _machine(recording: Tables, sums: _Sums, costs: dict[str, Quantity], name: s
         },
         notes=tuple(notes),
     )
+
+
+def _moved_shares(recording: Tables) -> dict[str, float]:
+    """Of the packets of a stage, by its cost, the share that another CPU had at the stage before; 1 if not known."""
+    journeys = join_journeys(recording.table("journeys"))
+    shares = {}
+    for direction, (_, *stages) in STAGES.items():
+        rows = journeys.rows_of(direction)
+        for step, stage in enumerate(stages, start=1):
+            seen = rows[journeys.seen[step - 1, rows] & journeys.seen[step, rows]]
+            moved = journeys.cpu[step - 1, seen] != journeys.cpu[step, seen]
+            shares[stage.partition(".")[2]] = float(moved.mean()) if moved.size >= _LEAST else 1.0
+    return shares
+
+
+def _supers_per_packet(sums: _Sums, size: int) -> float:
+    """How often something went up the stack, a packet: GRO ends with the poll, and at 64 KB."""
+    napi = only(sums.executions, server="rx.napi")
+    packets = max(total(only(sums.stages, stage="rx.deliver"), "packets"), 1)
+    return min(max((total(napi, "executions") - total(napi, "empty")) / packets, size / GSO_MAX_BYTES), 1.0)
 
 
 def _outside_share(sums: _Sums) -> float:

@@ -12,3 +12,8 @@ SOFTIRQ_LIMIT_NS = 2e6
 WIRE_BYTES = 98
 #: GSO_MAX_SIZE / GRO_MAX_SIZE, include/linux/netdevice.h, in bytes.
 GSO_MAX_BYTES = 65536
+
+
+def slice_ns(cpus: int) -> float:
+    """How long a thread runs while others wait: sysctl_sched_base_slice, get_update_sysctl_factor() (sched/fair.c)."""
+    return 0.75e6 * min(cpus, 8).bit_length()

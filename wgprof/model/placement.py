@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wgprof.model.engine.draws import hashed
-from wgprof.model.engine.layout import HASH, START
+from wgprof.model.engine.layout import FLOW, HASH, START
 from wgprof.model.scenario import Scenario
 
 
@@ -21,6 +21,7 @@ class Placement:
     device: tuple[int, ...]
     crypt: tuple[tuple[int, ...], tuple[int, ...]]  # CPUs that decrypt, that encrypt
     first_turn: tuple[int, ...]  # by ring: where its round robin begins
+    sender: tuple[int, ...]  # CPU on which a tunnel's application runs first
     start_ns: tuple[float, ...]  # by tunnel: first action of its source
 
 
@@ -43,6 +44,7 @@ def place(scenario: Scenario, seed: int) -> Placement:
         tuple(0 if scenario.shared_device else t for t in tunnels),
         crypt,
         tuple(int(hashed(seed, ring, 0, HASH) * len(crypt[ring % 2])) for ring in range(rings)),
+        tuple(int(hashed(seed, t, 0, FLOW) * scenario.cores) for t in tunnels),
         tuple(_start_ns(scenario, seed, t) for t in tunnels),
     )
 

@@ -76,6 +76,16 @@ class Scenario:
             _check(not listed or self.module == "steered", f"{name} is a choice of the module steered alone")
 
     @property
+    def sender_thread(self) -> bool:
+        """Whether wg_xmit runs in an application's thread here; what a gateway forwards is sent in a softirq."""
+        return self.direction == "loop" and self.module != "inline"
+
+    @property
+    def first_window(self) -> float:
+        """A source's window at first: a thread's socket has no NIC to overrun, and is long past its slow start."""
+        return float(self.window if self.sender_thread else min(4 * self.gso, self.window))
+
+    @property
     def label(self) -> str:
         """The architecture's name."""
         return self.module + (" + threaded" if self.threaded else "")

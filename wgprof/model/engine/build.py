@@ -31,12 +31,10 @@ from wgprof.model.engine.layout import (
     Records,
     Sim,
 )
-from wgprof.model.limits import GSO_MAX_BYTES, SOFTIRQ_LIMIT_NS, WIRE_BYTES
+from wgprof.model.limits import GSO_MAX_BYTES, SOFTIRQ_LIMIT_NS, WIRE_BYTES, slice_ns
 from wgprof.model.placement import gap_ns, place
 from wgprof.model.scenario import Scenario
 
-#: Of a work item that others wait behind: CFS's and EEVDF's base slice (kernel/sched/fair.c), for 8 CPUs and more.
-SLICE_NS = 3e6
 #: Deliveries whose acknowledgements are on the way, a tunnel.
 _ACKS = 4096
 _SHAPES = {"constant": 0, "exponential": 1, "table": 2}
@@ -48,14 +46,16 @@ def build(scenario: Scenario, costs: Costs, seed: int, length_s: float, warmup_s
     rings = 2 if scenario.shared_device else 2 * t
     leaves = 1 << max((c + t - 1).bit_length(), 1)
     # Every packet is in a NIC's or a peer's queue, or being handled.
-    pool = c * scenario.nic_limit + 2 * t * scenario.queue_limit + (64 + scenario.gso) * (c + 1)
+    sockets = [scenario.nic_limit if scenario.sender_thread else 1] * t
+    pool = sum(sockets) + c * scenario.nic_limit + 2 * t * scenario.queue_limit + (64 + scenario.gso) * (c + 1)
     sizes = [
         *[t + c] * c,  # poll lists
-        *[2 * rings + 2 * t + 4] * c,  # run queues of work items
+        *[2 * rings + 3 * t + 4] * c,  # run queues of work items
         *[t + 1] * c,  # of threads
         *[scenario.nic_limit] * c,
         *[scenario.queue_limit] * (2 * t + rings),
         *[_ACKS] * t,
+        *sockets,
     ]
     queued = sum(sizes)
     sim = Sim(
@@ -68,7 +68,7 @@ def build(scenario: Scenario, costs: Costs, seed: int, length_s: float, warmup_s
         sources=_records(t, SOURCE),
         packets=_records(pool, PACKET),
         fifos=_records(len(sizes), FIFO),
-        slots=np.zeros(queued + c * rings + 2 * c + pool, dtype=np.int64),
+        slots=np.zeros(queued + 2 * c * rings + 2 * c + pool, dtype=np.int64),
         times=np.zeros(t * _ACKS),
         tree=_records(2 * leaves, NODE),
         stages=np.concatenate([_stage(costs, name, scenario.packet_bytes) for name in DISTRIBUTED]),
@@ -79,8 +79,10 @@ def build(scenario: Scenario, costs: Costs, seed: int, length_s: float, warmup_s
     )
     p = sim.p[0]
     p.works, p.threads, p.nics, p.peer_queues, p.ring_queues = c, 2 * c, 3 * c, 4 * c, 4 * c + 2 * t
-    p.acks, p.rings = 4 * c + 2 * t + rings, rings
-    p.pending, p.crypt_on, p.free_list = queued, queued + c * rings, queued + c * rings + 2 * c
+    p.acks, p.rings, p.items = 4 * c + 2 * t + rings, rings, rings + 2 * t
+    p.sockets = p.acks + t
+    p.pending, p.executing, p.crypt_on = queued, queued + c * rings, queued + 2 * c * rings
+    p.free_list = p.crypt_on + 2 * c
     p.seed, p.leaves, p.free = seed, leaves, pool
     sim.slots[p.free_list :] = np.arange(pool)[::-1]
     sim.fifos["size"] = sizes
@@ -113,12 +115,13 @@ def _parameters(sim: Sim, scenario: Scenario, costs: Costs) -> None:
     for name in set(MEANINGS) - set(DISTRIBUTED):
         p[name] = costs.ns(name, scenario.packet_bytes)
     p.numa, p.rtt = costs.numa.value, scenario.rtt_us * 1e3
-    p.slice, p.softirq_limit = SLICE_NS, SOFTIRQ_LIMIT_NS
+    p.slice, p.softirq_limit = slice_ns(scenario.cores), SOFTIRQ_LIMIT_NS
     p.window, p.packet_bits = scenario.window, (scenario.packet_bytes + WIRE_BYTES) * 8
     p.closed = scenario.rate_pps is None
     p.gap = gap_ns(scenario)
     p.link_ns_bit = 1.0 / scenario.link_gbit_s if scenario.link_gbit_s else 0.0
     p.sender, p.fair = scenario.sender_ns, scenario.fair_softirqs
+    p.sender_thread = scenario.sender_thread
     p.cpus, p.nodes, p.tunnels = scenario.cores, scenario.nodes, scenario.tunnels
     p.inline, p.threaded = scenario.module == "inline", scenario.threaded
     p.dispatch = UNBOUND if scenario.unbound else ROUND_ROBIN
@@ -146,5 +149,6 @@ def _machine(sim: Sim, scenario: Scenario, seed: int) -> None:
     sim.napis["cpu"][:t] = np.arange(t) % c
     sim.rings["next_cpu"] = where.first_turn
     sim.rings["produced_on"] = sim.rings["consumed_on"] = -1
-    sim.sources["window"] = min(4.0 * scenario.gso, scenario.window)
+    sim.sources["cpu"] = where.sender
+    sim.sources["window"] = scenario.first_window
     set_times(sim, c, np.array(where.start_ns))

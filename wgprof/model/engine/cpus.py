@@ -24,7 +24,7 @@ from wgprof.model.engine.layout import (
 from wgprof.model.engine.napi import start_poll
 from wgprof.model.engine.nic import start_nic
 from wgprof.model.engine.running import rest, resume, serve, spend, start, suspend
-from wgprof.model.engine.sending import start_send
+from wgprof.model.engine.sending import start_send, start_xmit
 
 
 @inlined
@@ -37,7 +37,7 @@ def has_thread_work(s: Sim, c: int) -> bool:
 @compiled
 def dispatch(s: Sim, c: int, now: float) -> None:
     """Give a CPU without a running step its next one."""
-    if start_softirq(s, c, now):
+    if not s.cpus[c].raised and start_softirq(s, c, now):
         return
     s.cpus[c].in_softirq = 0
     if start_thread(s, c, now) or start_work(s, c, now):
@@ -108,13 +108,16 @@ def start_work(s: Sim, c: int, now: float) -> bool:
     p = s.p[0]
     while True:
         if cpu.work >= 0:
-            if cpu.held < 0 and now - cpu.work_since > p.slice and length(s, p.works + c) > 0:
+            if cpu.held < 0 and length(s, p.works + c) > 0 and (cpu.resched or now - cpu.work_since > p.slice):
                 # Each item has a worker of its own, and the scheduler lets them take turns.
-                push(s, p.works + c, cpu.work + p.tunnels + p.rings)
+                push(s, p.works + c, cpu.work + p.items)
                 cpu.work = -1
             elif cpu.work < p.rings:
                 start_crypt(s, c, cpu.work, now)
                 return True
+            elif cpu.work >= p.rings + p.tunnels:
+                if start_xmit(s, c, cpu.work - p.rings - p.tunnels, now):
+                    return True
             elif start_send(s, c, cpu.work - p.rings, now):
                 return True
             continue
@@ -139,8 +142,10 @@ def begin_work(s: Sim, c: int, now: float) -> None:
     p = s.p[0]
     work = pop(s, p.works + c)
     lasts = p.switch
-    if work >= p.rings + p.tunnels:
-        work -= p.rings + p.tunnels  # it only had lost its turn
+    if work >= p.items:
+        work -= p.items  # it only had lost its turn
+    elif work >= p.rings + p.tunnels:
+        lasts = p.switch if cpu.slept else p.work
     else:
         s.counts[C_WORKS] += 1
         lasts = p.switch if cpu.slept else p.work
@@ -148,12 +153,17 @@ def begin_work(s: Sim, c: int, now: float) -> None:
             serve(s, server_of(s, work), lasts)
         if work < p.rings:
             s.slots[p.pending + c * p.rings + work] = 0
+            s.slots[p.executing + c * p.rings + work] = 1
         else:
             s.peers[p.tunnels + work - p.rings].pending = 0
+            s.peers[p.tunnels + work - p.rings].executing = 1
     cpu.slept = 0
     cpu.moved = 0
     cpu.work = work
-    cpu.work_since = now
+    cpu.resched = 0
+    if not cpu.again:
+        cpu.work_since = now
+    cpu.again = 0
     spend(s, c, BUSY_WAKE, lasts)
     start(s, c, now, WORK, WORK_BEGIN, work, 0, -1, lasts)
 
@@ -169,6 +179,7 @@ def wake(s: Sim, kicks: Ints, current: int, now: float) -> None:
             if s.cpus[target].ksoftirqd and s.cpus[target].level >= 0:
                 continue  # it is another thread's turn
             s.cpus[target].yielded = 0
+            s.cpus[target].raised = 0
         suspend(s, target, now)
         dispatch(s, target, now)
     kicks[0] = 0

@@ -22,7 +22,7 @@ from wgprof.model.engine.layout import (
     Ints,
     Sim,
 )
-from wgprof.model.engine.running import distance, hop, queue_work, schedule_napi, serve, spend, spin, start
+from wgprof.model.engine.running import distance, end_work, hop, queue_work, schedule_napi, serve, spend, spin, start
 
 
 @inlined
@@ -80,7 +80,7 @@ def finish_consume(s: Sim, c: int, packet: int) -> None:
     cpu = s.cpus[c]
     if packet < 0:
         s.counts[C_EMPTY_WORKS] += 0 if cpu.moved else 1
-        cpu.work = -1
+        end_work(s, c)
     else:
         cpu.held = packet
 

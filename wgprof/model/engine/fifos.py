@@ -22,6 +22,15 @@ def push(s: Sim, fifo: int, value: int) -> None:
 
 
 @inlined
+def push_front(s: Sim, fifo: int, value: int) -> None:
+    """Put a value at the head."""
+    f = s.fifos[fifo]
+    f.head = f.head - 1 if f.head > 0 else f.size - 1
+    s.slots[f.base + f.head] = value
+    f.len += 1
+
+
+@inlined
 def peek(s: Sim, fifo: int, place: int) -> int:
     """The value at a place behind the head."""
     return int(s.slots[slot(s, fifo, place)])

@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 # Levels of a CPU, by priority, and nothing.
 IDLE, WORK, THREAD, SOFTIRQ = -1, 0, 1, 2
 # Kinds of step.
-WORK_BEGIN, CONSUME, CRYPT, SEND, POLL, NIC, INLINE, THREAD_BEGIN = 1, 2, 3, 4, 5, 6, 7, 8
+WORK_BEGIN, CONSUME, CRYPT, SEND, POLL, NIC, INLINE, THREAD_BEGIN, XMIT = 1, 2, 3, 4, 5, 6, 7, 8, 9
 # Stages with a distribution of service times.
 RECEIVE, DECRYPT, DELIVER, ENCRYPT, SENDING = 0, 1, 2, 3, 4
 STAGE_KINDS = 5
@@ -61,13 +61,13 @@ PARAMS = np.dtype(
     + [(n, "i8") for n in (
         "cpus", "nodes", "tunnels", "devices", "inline", "threaded", "dispatch", "budget", "queue_limit", "nic_limit",
         "gso", "flows", "loop", "seed", "direction", "closed", "super", "traced", "decrypt_cpus", "encrypt_cpus",
-        "leaves", "fair", "warm", "rings", "stalls",
+        "leaves", "fair", "warm", "rings", "stalls", "items", "sender_thread",
     )]
     # The first of each kind of FIFO; a CPU's poll list has the CPU's number.
-    + [(n, "i8") for n in ("works", "threads", "nics", "peer_queues", "ring_queues", "acks")]
-    # Where in `slots` there is something else: flags of queued work items, CPUs that decrypt and encrypt, packets
-    # that are free, and how many.
-    + [(n, "i8") for n in ("pending", "crypt_on", "free_list", "free")],
+    + [(n, "i8") for n in ("works", "threads", "nics", "peer_queues", "ring_queues", "acks", "sockets")]
+    # Where in `slots` there is something else: flags of queued and of begun work items, CPUs that decrypt
+    # and encrypt, packets that are free, and how many.
+    + [(n, "i8") for n in ("pending", "executing", "crypt_on", "free_list", "free")],
     align=True,
 )  # fmt: skip
 CPU = np.dtype(
@@ -79,6 +79,9 @@ CPU = np.dtype(
             "level",
             "node",
             "yielded",
+            "raised",
+            "again",
+            "resched",
             "in_softirq",
             "ksoftirqd",
             "work",
@@ -93,10 +96,13 @@ CPU = np.dtype(
 )
 STEP = np.dtype([("left", "f8")] + [(n, "i8") for n in ("kind", "object", "n", "packet")], align=True)
 NAPI = np.dtype(
-    [("busy", "f8"), ("delivered", "i8")] + [(n, "i8") for n in ("scheduled", "missed", "cpu", "done", "repoll")],
+    [("busy", "f8"), ("delivered", "i8")]
+    + [(n, "i8") for n in ("scheduled", "missed", "cpu", "done", "repoll", "flush")],
     align=True,
 )
-PEER = np.dtype([("head_since", "f8")] + [(n, "i8") for n in ("device", "nic", "cpu", "pending")], align=True)
+PEER = np.dtype(
+    [("head_since", "f8")] + [(n, "i8") for n in ("device", "nic", "cpu", "pending", "executing")], align=True
+)
 RING = np.dtype(
     [("produce_free", "f8"), ("consume_free", "f8")] + [(n, "i8") for n in ("produced_on", "consumed_on", "next_cpu")],
     align=True,
@@ -110,7 +116,7 @@ PACKET = np.dtype(
 FIFO = np.dtype([(n, "i8") for n in ("head", "len", "base", "size")], align=True)
 SOURCE = np.dtype(
     [("window", "f8"), ("recover", "f8"), ("free", "f8"), ("booked", "f8")]
-    + [(n, "i8") for n in ("number", "flight", "burst")],
+    + [(n, "i8") for n in ("number", "flight", "burst", "awake", "cpu")],
     align=True,
 )
 NODE = np.dtype([("time", "f8"), ("leaf", "i8")], align=True)
@@ -130,7 +136,7 @@ class Sim(NamedTuple):
     rings: Records  # decrypt-ring and encrypt-ring of each device
     sources: Records  # one a tunnel
     packets: Records
-    fifos: Records  # poll lists, run queues, NIC queues, peer queues, rings, acknowledgements on the way
+    fifos: Records  # poll lists, run queues, NIC and peer queues, rings, acknowledgements on the way, sockets
     slots: Ints  # what is in them
     times: Floats  # when acknowledgements arrive, where `slots` has how many
     tree: Records  # see clock.py

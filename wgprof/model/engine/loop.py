@@ -25,12 +25,13 @@ from wgprof.model.engine.layout import (
     SEND,
     SOFTIRQ,
     TX,
+    XMIT,
     Ints,
     Sim,
 )
 from wgprof.model.engine.napi import finish_poll
 from wgprof.model.engine.nic import allocate, arrive, hand_off
-from wgprof.model.engine.sending import finish_send
+from wgprof.model.engine.sending import finish_send, to_send
 from wgprof.model.engine.sources import collect_acks, next_ack
 
 
@@ -87,6 +88,8 @@ def finish(s: Sim, kicks: Ints, c: int, now: float) -> None:
     cpu.level = IDLE
     if level < SOFTIRQ and (cpu.ksoftirqd == 0 or now >= cpu.turn_ends):
         cpu.yielded = 0
+    if kind in (CONSUME, SEND, XMIT):
+        cpu.raised = 0
     if s.p[0].traced < s.trace.shape[0]:
         note(s, c, kind, what, n, now)
     if kind == CRYPT:
@@ -98,6 +101,8 @@ def finish(s: Sim, kicks: Ints, c: int, now: float) -> None:
         finish_poll(s, c, level, what, n, now)
     elif kind == CONSUME:
         finish_consume(s, c, packet)
+    elif kind == XMIT:
+        hand_off(s, kicks, c, pop(s, s.p[0].sockets + what), now)
     elif kind == SEND:
         finish_send(s, kicks, c, what, n, now)
     elif kind == INLINE:
@@ -178,6 +183,9 @@ def send_burst(s: Sim, kicks: Ints, tunnel: int, now: float) -> None:
         for _ in range(p.gso):
             arrive(s, kicks, s.peers[tunnel].nic, allocate(s, tunnel, RX, source.number, 1, now), now)
             source.number += 1
+    elif p.sender_thread:
+        to_send(s, kicks, tunnel, allocate(s, tunnel, TX, source.number, p.gso, now), now)
+        source.number += p.gso
     else:
         flow = int(uniform(p.seed, tunnel, source.burst % p.flows, FLOW) * p.cpus)
         arrive(s, kicks, flow, allocate(s, tunnel, TX, source.number, p.gso, now), now)

@@ -1,7 +1,8 @@
 """A peer's NAPI: delivers in order, up to its budget; in softirq on the CPU whose list it is on, or in a thread.
 
-A poll serves all ready heads of the peer's queue together, then looks again.  It ends at a head that is not
-decrypted.  With its budget used up it goes to the end of the same CPU's list; with a wake-up missed meanwhile
+A poll serves all ready heads of the peer's queue together, then looks again.  At a head that is not decrypted what
+GRO merged goes up the stack, and only then the poll ends (napi_complete_done): what is decrypted meanwhile is a
+wake-up missed.  With its budget used up it goes to the end of the same CPU's list; with a wake-up missed meanwhile
 too; else it is idle, and free to be scheduled elsewhere.
 """
 
@@ -50,6 +51,13 @@ def start_poll(s: Sim, c: int, level: int, tunnel: int, now: float) -> None:
     """Serve the heads that are ready; if there are none the poll is wasted."""
     p = s.p[0]
     napi = s.napis[tunnel]
+    if napi.flush:
+        lasts = p.stack * supers(s, napi.done)
+        spend(s, c, BUSY_DELIVER, lasts)
+        serve(s, SERVED_NAPI, lasts)
+        napi.busy += lasts
+        start(s, c, now, level, POLL, tunnel, 0, -1, lasts)
+        return
     n = ready_heads(s, 0, tunnel, p.budget - napi.done)
     if n == 0:
         spend(s, c, BUSY_WASTED, p.poll_empty)
@@ -58,7 +66,6 @@ def start_poll(s: Sim, c: int, level: int, tunnel: int, now: float) -> None:
         start(s, c, now, level, POLL, tunnel, 0, -1, p.poll_empty)
         return
     lasts = p.poll_setup if napi.done == 0 else 0.0
-    lasts += p.stack * supers(s, n)
     for head in range(n):
         packet = s.packets[peek(s, queue_of(s, 0, tunnel), head)]
         own = service_ns(s, DELIVER, tunnel, packet.number, 1)
@@ -96,8 +103,10 @@ def finish_poll(s: Sim, c: int, level: int, tunnel: int, n: int, now: float) -> 
             deliver(s, c, pop(s, queue_of(s, 0, tunnel)), now)
     napi.done += n
     full = napi.done >= s.p[0].budget
-    if not full and n > 0 and ready_heads(s, 0, tunnel, 1):
+    if n > 0:
+        napi.flush = full or not ready_heads(s, 0, tunnel, 1)
         return
+    napi.flush = 0
     napi.done = 0
     napi.cpu = c
     again = full or napi.missed

@@ -1,6 +1,7 @@
 """Arrival: the NIC's queues, their NAPI, and the hand-off to the peer's queue and the device's ring.
 
-A NIC queue takes encrypted packets from the wire, and lists of segments to be sent (wg_xmit) from the stack.
+A NIC queue takes encrypted packets from the wire, and lists of segments to be sent (wg_xmit), which a gateway received
+on another interface; in a loop these come from a thread (sending.py), unless the module is inline.
 """
 
 from __future__ import annotations

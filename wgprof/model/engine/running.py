@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wgprof.model.engine.clock import NEVER, set_time, time_of
 from wgprof.model.engine.compiled import inlined
-from wgprof.model.engine.fifos import length, push
+from wgprof.model.engine.fifos import length, push, push_front
 from wgprof.model.engine.layout import BUSY_KINDS, BUSY_WAKE, C_WAKES, IDLE, SOFTIRQ, THREAD, WORK, Ints, Records, Sim
 
 #: An effect wakes at most a few CPUs; they are noted here and woken when the effect is complete.
@@ -84,7 +84,8 @@ def queue_work(s: Sim, kicks: Ints, c: int, work: int, target: int) -> None:
     """queue_work_on(): nothing if the item is already queued there.
 
     Work items are numbered by ring, then by tunnel (transmit).  Waking a sleeping worker costs the waker (`wake`)
-    and the worker (`switch`); one that is busy finds the item when it has finished.
+    and the worker (`switch`); one that is busy finds the item when it has finished.  An item that has begun and not
+    ended there is not given to a second worker (find_worker_executing_work): it goes on with it, see `end_work`.
     """
     p = s.p[0]
     if work < p.rings:
@@ -92,17 +93,38 @@ def queue_work(s: Sim, kicks: Ints, c: int, work: int, target: int) -> None:
         if s.slots[flag]:
             return
         s.slots[flag] = 1
+        if s.slots[p.executing + target * p.rings + work]:
+            return
     else:
         peer = s.peers[p.tunnels + work - p.rings]
         if peer.pending:
             return
         peer.pending = 1
+        if peer.executing:
+            return
     cpu = s.cpus[target]
     if cpu.work < 0 and length(s, p.works + target) == 0:
         cpu.slept = 1
         owe_wake(s, c)
     push(s, p.works + target, work)
     kick(kicks, target, WORK)
+
+
+@inlined
+def end_work(s: Sim, c: int) -> None:
+    """The work item of this CPU ends; if it was queued meanwhile its worker begins it again, in the same turn."""
+    cpu, p = s.cpus[c], s.p[0]
+    work = cpu.work
+    cpu.work = -1
+    if work < p.rings:
+        s.slots[p.executing + c * p.rings + work] = 0
+        cpu.again = s.slots[p.pending + c * p.rings + work]
+    else:
+        peer = s.peers[p.tunnels + work - p.rings]
+        peer.executing = 0
+        cpu.again = peer.pending
+    if cpu.again:
+        push_front(s, p.works + c, work)
 
 
 @inlined
@@ -150,6 +172,9 @@ def schedule_napi(s: Sim, kicks: Ints, c: int, tunnel: int) -> None:
         return
     steered = s.peers[tunnel].cpu
     target = c if steered < 0 else steered
+    # Outside of an interrupt softirqs are only marked as pending: they run at the next unlock (ptr_ring_consume_bh).
+    if target == c and length(s, c) == 0:
+        s.cpus[c].raised = 1
     push(s, target, tunnel)
     if target != c:
         if s.cpus[target].level != SOFTIRQ:

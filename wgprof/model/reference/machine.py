@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Generator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import simpy
 
 from wgprof.model.costs import DISTRIBUTED, Costs
-from wgprof.model.engine.build import SLICE_NS
 from wgprof.model.engine.draws import hashed
 from wgprof.model.engine.sending import TOGETHER
-from wgprof.model.limits import GSO_MAX_BYTES, SOFTIRQ_LIMIT_NS
+from wgprof.model.limits import GSO_MAX_BYTES, SOFTIRQ_LIMIT_NS, slice_ns
 from wgprof.model.placement import place
 from wgprof.model.reference.objects import (
     BEGIN,
@@ -30,6 +30,7 @@ from wgprof.model.reference.objects import (
     THREAD,
     TX,
     WORK,
+    XMIT,
     Cpu,
     Lock,
     Napi,
@@ -59,8 +60,9 @@ class Machine:
         self.nics: list[deque[Packet]] = [deque() for _ in range(c)]
         self.rings = [Ring(turn) for turn in self.where.first_turn]
         self.queues: list[list[deque[Packet]]] = [[deque() for _ in range(t)] for _ in (RX, TX)]
-        self.sources = [Source(min(4.0 * scenario.gso, scenario.window)) for _ in range(t)]
+        self.sources = [Source(scenario.first_window, cpu=n) for n in self.where.sender]
         self.pending: set[tuple[int, int]] = set()
+        self.executing: set[tuple[int, int]] = set()
         self.kicks: list[tuple[int, int]] = []
         self.link_free = 0.0
 
@@ -112,6 +114,8 @@ class Machine:
         cpu.level, cpu.running = -1, None
         if level < SOFTIRQ and (not cpu.ksoftirqd or self.env.now >= cpu.turn_ends):
             cpu.yielded = False
+        if step.kind in (CONSUME, SEND, XMIT):
+            cpu.raised = False
         self.trace.append((self.env.now, cpu.number, step.kind, step.object, step.n))
         self.effect(cpu, level, step)
         self.wake(cpu)
@@ -127,7 +131,7 @@ class Machine:
             if level == SOFTIRQ and cpu.ksoftirqd and cpu.level >= 0:
                 continue
             if level == SOFTIRQ:
-                cpu.yielded = False
+                cpu.yielded = cpu.raised = False
             if cpu.running is not None:
                 cpu.running.interrupt()
                 cpu.level, cpu.running = -1, None
@@ -135,7 +139,7 @@ class Machine:
 
     def dispatch(self, cpu: Cpu) -> None:
         """Softirqs, then NAPI threads, then work items."""
-        if self._softirq(cpu):
+        if not cpu.raised and self._softirq(cpu):
             return
         cpu.softirq_since = None
         if THREAD in cpu.steps:
@@ -157,10 +161,10 @@ class Machine:
         if cpu.softirq_since is None:
             cpu.softirq_since = self.env.now
         if cpu.napi is None:
-            limit = SLICE_NS if cpu.ksoftirqd else SOFTIRQ_LIMIT_NS
+            limit = slice_ns(self.scenario.cores) if cpu.ksoftirqd else SOFTIRQ_LIMIT_NS
             if self.env.now - cpu.softirq_since >= limit and cpu.below:
                 cpu.yielded, cpu.ksoftirqd = True, self.scenario.fair_softirqs
-                cpu.turn_ends = self.env.now + SLICE_NS
+                cpu.turn_ends = self.env.now + slice_ns(self.scenario.cores)
             if cpu.yielded and cpu.below:
                 return False
             cpu.yielded = False
@@ -184,29 +188,56 @@ class Machine:
                 if cpu.works:
                     self._begin(cpu)
                 return
-            if cpu.held is None and self.env.now - cpu.work_since > SLICE_NS and cpu.works:
+            turn_over = cpu.resched or self.env.now - cpu.work_since > slice_ns(self.scenario.cores)
+            if cpu.held is None and turn_over and cpu.works:
                 cpu.works.append((cpu.work, True))
                 cpu.work = None
             elif cpu.work < len(self.rings):
                 self._consume(cpu, cpu.work)
                 return
+            elif cpu.work >= len(self.rings) + self.scenario.tunnels:
+                tunnel = cpu.work - len(self.rings) - self.scenario.tunnels
+                source = self.sources[tunnel]
+                if source.socket:
+                    length = self.ns("stage") + self.ns("segment") * source.socket[0].segments + self.ns("handoff")
+                    self.start(cpu, WORK, Step(XMIT, tunnel, 1, length))
+                    return
+                cpu.work, source.awake = None, False
             else:
                 tunnel = cpu.work - len(self.rings)
-                heads = self.ready(TX, tunnel, TOGETHER)
+                loop = self.scenario.direction == "loop"
+                heads = self.ready(TX, tunnel, 1 if loop else TOGETHER)
                 if heads:
-                    length = sum(self.touched("send", cpu, packet) for packet in heads)
-                    length += self.ns("consume") * len(heads)
+                    # In a loop softirqs of the other end run after each segment.
+                    ended = len(heads) if not loop or heads[0].segments == 1 else 0
+                    leaving = [replace(packet, segments=1) for packet in heads] if loop else heads
+                    length = sum(self.touched("send", cpu, packet) for packet in leaving)
+                    length += self.ns("consume") * ended
                     self.start(cpu, WORK, Step(SEND, tunnel, len(heads), length))
                     return
-                cpu.work = None
+                self.end_work(cpu)
 
     def _begin(self, cpu: Cpu) -> None:
         work, lost_turn = cpu.works.popleft()
         length = self.ns("switch") if lost_turn or cpu.slept else self.ns("work")
         if not lost_turn:
             self.pending.discard((work, cpu.number))
-        cpu.slept, cpu.work, cpu.work_since = False, work, self.env.now
+            self.executing.add((work, cpu.number))
+        cpu.slept, cpu.work = False, work
+        cpu.resched = False
+        if not cpu.again:
+            cpu.work_since = self.env.now
+        cpu.again = False
         self.start(cpu, WORK, Step(BEGIN, work, 0, length))
+
+    def end_work(self, cpu: Cpu) -> None:
+        """A work item ends; its worker begins it again, in the same turn, if it was queued meanwhile."""
+        work, cpu.work = cpu.work, None
+        assert work is not None
+        self.executing.discard((work, cpu.number))
+        cpu.again = (work, cpu.number) in self.pending
+        if cpu.again:
+            cpu.works.appendleft((work, False))
 
     def _consume(self, cpu: Cpu, number: int) -> None:
         """Take a packet under the ring's lock; pending softirqs run before it is worked on."""
@@ -229,11 +260,13 @@ class Machine:
         return self.touched("decrypt" if packet.direction == RX else "encrypt", cpu, packet)
 
     def _poll(self, cpu: Cpu, level: int, napi: Napi) -> None:
+        if napi.flush:  # what GRO merged goes up the stack before the poll ends
+            self.start(cpu, level, Step(POLL, napi.number, 0, self.ns("stack") * self.supers(napi.done)))
+            return
         heads = self.ready(RX, napi.number, self.scenario.budget - napi.done)
         length = self.ns("poll_empty")
         if heads:
             length = self.ns("poll_setup") if napi.done == 0 else 0.0
-            length += self.ns("stack") * self.supers(len(heads))
             length += sum(self.touched("deliver", cpu, packet) for packet in heads)
         self.start(cpu, level, Step(POLL, napi.number, len(heads), length))
 

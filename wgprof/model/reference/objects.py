@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import simpy
 
 WORK, THREAD, SOFTIRQ = range(3)
-BEGIN, CONSUME, CRYPT, SEND, POLL, NIC, INLINE, SWITCH = range(1, 9)
+BEGIN, CONSUME, CRYPT, SEND, POLL, NIC, INLINE, SWITCH, XMIT = range(1, 10)
 RX, TX = 0, 1
 
 
@@ -44,6 +44,7 @@ class Napi:
     cpu: int
     scheduled: bool = False
     missed: bool = False
+    flush: bool = False
     done: int = 0
 
 
@@ -76,6 +77,9 @@ class Source:
     recover: float = 0.0
     free: float = 0.0
     booked: float = 0.0
+    cpu: int = 0
+    awake: bool = False
+    socket: deque[Packet] = field(default_factory=deque)
 
 
 @dataclass
@@ -99,6 +103,9 @@ class Cpu:
     carry: float = 0.0
     softirq_since: float | None = None
     yielded: bool = False
+    raised: bool = False
+    again: bool = False
+    resched: bool = False
     ksoftirqd: bool = False
     turn_ends: float = 0.0
 

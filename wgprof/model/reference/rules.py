@@ -28,6 +28,7 @@ from wgprof.model.reference.objects import (
     THREAD,
     TX,
     WORK,
+    XMIT,
     Cpu,
     Napi,
     Packet,
@@ -57,7 +58,8 @@ class Reference(Machine):
             self._crypted(cpu, step.packet)
         elif step.kind == CONSUME:
             cpu.held = step.packet
-            cpu.work = cpu.work if step.packet else None
+            if step.packet is None:
+                self.end_work(cpu)
         elif step.kind == NIC:
             self._hand_off(cpu, self.nics[step.object].popleft())
             self._nic_goes_on(cpu, step.object, 1)
@@ -72,8 +74,15 @@ class Reference(Machine):
         elif step.kind == POLL:
             self._polled(cpu, level, self.napis[step.object], step.n)
         elif step.kind == SEND:
+            head = self.queues[TX][step.object][0]
+            if self.scenario.direction == "loop" and head.segments > 1:
+                self._arrive(cpu.number, Packet(head.tunnel, RX, head.number, 1, head.born))
+                head.number, head.segments = head.number + 1, head.segments - 1
+                return
             for _ in range(step.n):
                 self._send(cpu, self.queues[TX][step.object].popleft())
+        elif step.kind == XMIT:
+            self._hand_off(cpu, self.sources[step.object].socket.popleft())
 
     def _crypted(self, cpu: Cpu, packet: Packet) -> None:
         packet.ready, packet.cpu = True, cpu.number
@@ -106,6 +115,8 @@ class Reference(Machine):
         if (work, target) in self.pending:
             return
         self.pending.add((work, target))
+        if (work, target) in self.executing:
+            return
         worker = self.cpus[target]
         if worker.work is None and not worker.works:
             worker.slept = True
@@ -127,6 +138,7 @@ class Reference(Machine):
             return
         steered = self.where.deliver[napi.number]
         target = cpu if steered < 0 else self.cpus[steered]
+        cpu.raised |= target is cpu and not cpu.polls
         target.polls.append(napi)
         if target is not cpu:
             cpu.carry += self.ns("wake") if target.level != SOFTIRQ else 0.0
@@ -139,8 +151,10 @@ class Reference(Machine):
             self._deliver(napi.number, 1)
         napi.done += n
         full = napi.done >= self.scenario.budget
-        if not full and n and self.ready(RX, napi.number, 1):
+        if n:
+            napi.flush = full or not self.ready(RX, napi.number, 1)
             return
+        napi.flush = False
         napi.done, napi.cpu = 0, cpu.number
         again = full or napi.missed
         if not full:
@@ -254,6 +268,8 @@ class Reference(Machine):
         if scenario.direction == "rx":
             for n in range(scenario.gso):
                 self._arrive(self.where.nic[tunnel], Packet(tunnel, RX, source.number + n, 1, self.env.now))
+        elif scenario.sender_thread:
+            self._to_send(tunnel, Packet(tunnel, TX, source.number, scenario.gso, self.env.now))
         else:
             flow = hashed(self.seed, tunnel, source.burst % scenario.flows, FLOW)
             queue = int(flow * scenario.cores)
@@ -261,6 +277,24 @@ class Reference(Machine):
         source.number += scenario.gso
         source.burst += 1
         source.free = max(source.free, self.env.now) + scenario.gso * scenario.sender_ns
+
+    def _to_send(self, tunnel: int, packet: Packet) -> None:
+        """For the application's thread, which the scheduler wakes if it sleeps."""
+        source = self.sources[tunnel]
+        if len(source.socket) >= self.scenario.nic_limit:
+            self._lost(packet)
+            return
+        source.socket.append(packet)
+        if source.awake:
+            return
+        n = len(self.cpus)
+        cpu = min((self.cpus[(source.cpu + offset) % n] for offset in range(n)), key=lambda c: c.load)
+        source.awake, source.cpu = True, cpu.number
+        if cpu.work is None and not cpu.works:
+            cpu.slept = True
+        cpu.resched = True
+        cpu.works.appendleft((len(self.rings) + self.scenario.tunnels + tunnel, False))
+        self.kicks.append((cpu.number, WORK))
 
     def _link(self) -> tuple[float, float]:
         """When the link takes the next burst, and when it is free after it."""

@@ -1,0 +1,130 @@
+"""Who runs on a CPU when: work items and their workers, polls that are only marked, the sender's thread."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tests.support.model import MODERN, only
+from wgprof.model.costs import Costs
+from wgprof.model.engine.build import build
+from wgprof.model.engine.layout import CONSUME, CRYPT, NIC, POLL, SEND, TX, WORK_BEGIN, XMIT, Ints, Sim
+from wgprof.model.engine.loop import run
+from wgprof.model.engine.running import KICKS
+from wgprof.model.limits import slice_ns
+from wgprof.model.scenario import Scenario
+
+
+def _kicks() -> Ints:
+    return np.zeros(1 + 2 * KICKS, dtype=np.int64)
+
+
+def _steps(scenario: Scenario, costs: Costs, seconds: float, cpu: int) -> list[tuple[float, int, int]]:
+    """Finished steps of a CPU: time in ns, kind, n."""
+    sim = build(scenario, costs, 11, seconds, 0.0, traced=200_000)
+    run(sim, _kicks(), np.inf)
+    rows = sim.trace[: sim.p[0].traced]
+    assert len(rows) < 200_000
+    return [(float(r.time), int(r.kind), int(r.n)) for r in rows if r.cpu == cpu]
+
+
+def _fifo(sim: Sim, number: int) -> list[int]:
+    f = sim.fifos[number]
+    size, base = int(f["size"]), int(f["base"])  # a record has a `size` and a `base` of its own
+    assert f.len <= size
+    return [int(sim.slots[base + (f.head + n) % size]) for n in range(f.len)]
+
+
+def _check_workers(sim: Sim) -> None:
+    """Each flag of an item has exactly one place in a run queue, or on the CPU; and what waits has an item."""
+    p = sim.p[0]
+    waiting: Counter[tuple[int, int]] = Counter()
+    begun: Counter[tuple[int, int]] = Counter()
+    for c in range(p.cpus):
+        for item in _fifo(sim, p.works + c):
+            (begun if item >= p.items else waiting)[c, item % p.items] += 1
+        if sim.cpus[c].work >= 0:
+            begun[c, int(sim.cpus[c].work)] += 1
+    expected_waiting, expected_begun = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
+    for ring in range(p.rings):
+        for c in range(p.cpus):
+            executing = int(sim.slots[p.executing + c * p.rings + ring])
+            expected_begun[c, ring] = executing
+            expected_waiting[c, ring] = int(sim.slots[p.pending + c * p.rings + ring] and not executing)
+        if sim.fifos[p.ring_queues + ring].len:
+            assert any(expected_begun[c, ring] or expected_waiting[c, ring] for c in range(p.cpus)), "ring stranded"
+    for tunnel in range(p.tunnels):
+        peer, item = sim.peers[p.tunnels + tunnel], int(p.rings + tunnel)
+        expected_begun[int(peer.cpu), item] = int(peer.executing)
+        expected_waiting[int(peer.cpu), item] = int(peer.pending and not peer.executing)
+        heads = _fifo(sim, p.peer_queues + TX * p.tunnels + tunnel)
+        if heads and sim.packets[heads[0]].ready:
+            assert peer.executing or peer.pending, "tx-queue stranded"
+        sender = [(c, p.items - p.tunnels + tunnel) for c in range(p.cpus)]
+        awake = sum(waiting.pop(place, 0) + begun.pop(place, 0) for place in sender)
+        assert awake == sim.sources[tunnel].awake >= (sim.fifos[p.sockets + tunnel].len > 0)
+    assert +waiting == +expected_waiting and +begun == +expected_begun
+
+
+@pytest.mark.parametrize("tunnels", [1, 4])
+def test_an_item_queued_while_it_is_executed_has_one_worker(tunnels: int) -> None:
+    """find_worker_executing_work(): never two at once, and what was queued meanwhile is run; turns of 1.5 ms."""
+    sim = build(Scenario(2, tunnels, direction="loop", window=900), MODERN, 1, 0.1, 0.0)
+    assert sim.p[0].slice == 1.5e6
+    kicks, queued_again = _kicks(), 0
+    for until in np.arange(0.0, 0.1e9, 97e3):
+        run(sim, kicks, until)
+        _check_workers(sim)
+        flags = (sim.slots[at : at + 2 * sim.p[0].rings] for at in (sim.p[0].pending, sim.p[0].executing))
+        queued_again += int(np.logical_and(*flags).any())
+        if until < 0.08e9:
+            before = sim.napis["delivered"][:tunnels].copy()
+    assert queued_again > 20
+    assert (sim.napis["delivered"][:tunnels] > before).all()
+
+
+def test_a_decryption_marks_the_poll_and_the_next_unlock_runs_it() -> None:
+    """On a CPU without interrupts a poll comes after taking a packet or after an empty ring, never after decrypting."""
+    scenario = Scenario(2, 1, spread="even", window=256)
+    steps = _steps(scenario, MODERN, 0.05, cpu=1)
+    before_polls = Counter((kind, n) for (_, kind, n), (_, after, _) in pairwise(steps) if after == POLL != kind)
+    assert {kind for kind, _ in before_polls} == {CONSUME}
+    assert before_polls[CONSUME, 1] > 100  # nested: with a packet taken
+    after_decryption = {after for (_, kind, _), (_, after, _) in pairwise(steps) if kind == CRYPT}
+    assert CONSUME in after_decryption and POLL not in after_decryption
+    nested = {
+        after
+        for (_, a, n), (_, b, _), (_, after, _) in zip(steps, steps[1:], steps[2:], strict=False)
+        if (a, n, b) == (CONSUME, 1, POLL)
+    }
+    assert nested <= {POLL, CRYPT}
+
+
+def test_in_a_loop_the_sender_and_the_workers_take_turns() -> None:
+    """A slow sender has 0.75 ms on one CPU, then those who wait; it never comes between a packet's take and its end."""
+    slow = only(stage=20_000, encrypt=5_000, decrypt=5_000, send=5_000, deliver=1_000, receive=1_000, consume=100)
+    steps = _steps(Scenario(1, 1, direction="loop", gso=1, window=400), slow, 0.1, cpu=0)
+    own = [(time, kind) for time, kind, _ in steps if kind in (XMIT, CONSUME, CRYPT, SEND)]
+    turns, began = [], 0.0
+    for (time, kind), (_, after) in pairwise(own):
+        began = began or time
+        if (kind == XMIT) != (after == XMIT):
+            turns.append((kind == XMIT, time - began))
+            began = 0.0
+    of_sender = [lasted for sends, lasted in turns if sends]
+    assert len(of_sender) > 5 and len(turns) > 2 * len(of_sender) - 2
+    assert slice_ns(1) / 2 < max(of_sender) < slice_ns(1) + 2 * 20_000
+    held = [after for (_, kind, n), (_, after, _) in pairwise(steps) if (kind, n) == (CONSUME, 1)]
+    assert held and not {XMIT, WORK_BEGIN} & set(held)
+
+
+@pytest.mark.parametrize(("module", "direction"), [("vanilla", "tx"), ("inline", "tx"), ("inline", "loop")])
+def test_elsewhere_wg_xmit_is_a_softirq(module: str, direction: str) -> None:
+    """A gateway forwards what its other NIC received; inline's step has no thread in a loop either."""
+    steps = _steps(Scenario(1, 1, module, direction=direction, gso=4, window=64), MODERN, 0.01, cpu=0)
+    kinds = Counter(kind for _, kind, _ in steps)
+    assert not kinds[XMIT]
+    assert kinds[NIC] > 50 or module == "inline"
