@@ -25,7 +25,8 @@ until [ -b "$root" ] || [ $tries -ge 50 ]; do
 	tries=$((tries + 1))
 done
 if ! $bb mount -t ext4 -o rw,noatime,nobarrier,noinit_itable "$root" /disk; then
-	echo "wgprof lab: cannot mount $root"
+	# As a message of the kernel, which is on the console before the panic that the exit is.
+	echo "<2>wgprof lab: cannot mount $root" >/dev/kmsg
 	exit 1
 fi
 $bb mount -t tmpfs run /disk/run
