@@ -200,7 +200,9 @@ def test_s3_does_not_blame_internal_ids_that_differ() -> None:
     assert outcome(colliding((1, 2)), "S3").state == NOT_FOUND
 
 
-def converged(cpus: int = 8, peers: int = 6, threaded: int = 0, wander: bool = False) -> Situation:
+def converged(
+    cpus: int = 8, peers: int = 6, threaded: int = 0, wander: bool = False, deliver: float = 15.0
+) -> Situation:
     """All peers are polled on CPU 3 for the whole time, or (`wander`) on another one each second."""
     situation = Situation(cpus=cpus, peers=peers, threaded=threaded)
     for peer in range(FIRST_PEER, FIRST_PEER + peers):
@@ -208,7 +210,7 @@ def converged(cpus: int = 8, peers: int = 6, threaded: int = 0, wander: bool = F
         for second in range(10):
             cpu = second % cpus if wander else 3
             when = (float(second), second + 1.0)
-            situation.stage("rx.deliver", 10_000, 15.0, cpu=cpu, peer=peer, only=when)
+            situation.stage("rx.deliver", 10_000, deliver, cpu=cpu, peer=peer, only=when)
             situation.runs("rx.napi", 500, 10_000, 3.0, cpu=cpu, owner=peer, only=when)
         situation.queue("rx-queue", 300, owner=peer, handoffs=10_000)
         for cpu in range(cpus):
@@ -230,6 +232,14 @@ def test_s4_finds_polls_that_converged_and_names_the_cpu() -> None:
                                        receiver(cpus=8, peers=6)])  # fmt: skip
 def test_s4_is_not_found_when_threaded_when_it_moves_with_one_peer_or_when_spread(situation: Situation) -> None:
     assert outcome(situation, "S4").state == NOT_FOUND
+
+
+def test_s4_is_not_found_where_something_else_fills_the_cpu() -> None:
+    """Two tunnels into one receive queue: their polls are on the CPU that is full of what the NIC sends there."""
+    judged = outcome(converged(deliver=1.0), "S4")
+    assert judged.state == NOT_FOUND
+    (share,) = (row for row in judged.evidence if row.figure.startswith("polls with delivery"))
+    assert share.value is not None and share.value < 0.5
 
 
 def test_s4_explains_a_busy_napi_away() -> None:

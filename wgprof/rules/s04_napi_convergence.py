@@ -22,6 +22,8 @@ _CONVERGED = 0.5
 #: Longer than a burst: a queue of 1,024 packets drains in milliseconds.
 _STICKY_S = 3.0
 _LOW_TOTAL = 0.60
+#: Else the CPU is full of something else, which delays the polls.
+_MOSTLY_POLLS = 0.5
 
 
 def judge(facts: Facts) -> Judgement:
@@ -49,6 +51,8 @@ def judge(facts: Facts) -> Judgement:
         at_least("longest time on the same CPU", longest_s, "s", _STICKY_S, "bursts drain in milliseconds"),
         at_least(f"busy share of CPU {hot}" if cpu else "busy share of that CPU", cpu.busy if cpu else None, "share",
                  FULL_CPU, FULL_CPU_SOURCE),
+        at_least("polls with delivery, of that CPU's busy time", _polls_of(facts, hot), "share", _MOSTLY_POLLS,
+                 "they are the larger part of what fills it"),
         at_most("busy share of all CPUs", facts.busy_share, "share", _LOW_TOTAL, "most of the machine is idle"),
         shown("CPUs polling, effectively", polling, "count"),
     )  # fmt: skip
@@ -84,6 +88,14 @@ def _longest(converged: BoolArray, hottest: FloatArray, seconds: FloatArray) -> 
         if current > best:
             best, best_cpu = current, cpu
     return best, best_cpu
+
+
+def _polls_of(facts: Facts, number: int) -> float | None:
+    """The share of a CPU's busy time that polls took; None if the time is not known."""
+    cpu = facts.cpu(number) if number >= 0 else None
+    busy_ns = cpu.busy.value * float(facts.spans.seconds.sum()) * 1e9 if cpu and cpu.busy else 0.0
+    polls_ns = sum(float(np.sum(napi.busy_on[number])) for napi in facts.naps if number in napi.busy_on)
+    return polls_ns / busy_ns if busy_ns else None
 
 
 def _bound(facts: Facts) -> tuple[Bound, Severity]:
