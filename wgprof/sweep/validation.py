@@ -65,7 +65,7 @@ class Compared:
     high: float
     busy_predicted: float  # CE
     busy_measured: float
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[Figure, ...]
 
     @property
     def off(self) -> float:
