@@ -15,10 +15,12 @@ import pytest
 from click.testing import CliRunner
 from plotly.offline import get_plotlyjs
 
+from tests.support.dashboard import CAPTURED
 from tests.support.simulated import InMemory, Load, gateway
 from tests.unit.test_rules_serving import serial_tx
+from wgprof.analysis import units
 from wgprof.analysis.selection import Selection
-from wgprof.analysis.summary import analyse
+from wgprof.analysis.summary import analyse, server_words
 from wgprof.cli.report import command
 from wgprof.errors import RecordingError, WgprofError
 from wgprof.recording.reader import open_recording
@@ -276,3 +278,15 @@ def test_a_recording_of_both_ends_has_their_delay_in_the_report() -> None:
 
 def test_without_both_ends_there_is_no_such_section(page: tuple[str, Page]) -> None:
     assert "One-way delay" not in page[1].text
+
+
+def test_the_busiest_server_is_shown_with_its_occupancy() -> None:
+    """By which it was chosen: its own work may be less than that of another."""
+    with open_recording(CAPTURED / "scenarios" / "serial-tx.wgprof") as found:
+        analysis = analyse(found)
+        text = " ".join(Page(render(found, analysis, "serial-tx")).text.split())
+    assert analysis.headline is not None
+    servers = [flow.server for flow in analysis.headline.throughput if flow.server is not None]
+    assert any(units.share(server.occupancy) != units.share(server.utilisation) for server in servers)
+    for server in servers:
+        assert f"{units.share(server.occupancy)} occupied {server_words(server)}" in text

@@ -324,6 +324,12 @@ def busy_words(server: Server) -> str:
     return f"{occupied} occupied, with its own work ({busy}, {ce}) and what runs on top of it"
 
 
+def server_words(server: Server) -> str:
+    """What is said below the occupancy of a busiest server: whose it is, its own work, and its cap."""
+    own = f"its own work {units.share(server.utilisation)}, {units.cores(server.busy_ce)}"
+    return f"{server.label}; {own}; {server.caps} at {units.bits(server.cap_mbit_s)}"
+
+
 def limits_line(headline: Headline) -> str:
     """The busiest server of each direction, by occupancy, and its cap."""
     parts = []

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from wgprof.analysis import units
 from wgprof.analysis.names import clean
 from wgprof.analysis.selection import Selection
-from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
+from wgprof.analysis.summary import DIRECTION_NAMES, Analysis, server_words
 from wgprof.dashboard.figures import Shown
 from wgprof.dashboard.grid import Grid
 from wgprof.dashboard.recordings import Cut, Whole
@@ -123,10 +123,8 @@ def _tiles(analysis: Analysis) -> Component:
         each = f"{units.rate(flow.rate_pps)}, {units.count(flow.mean_bytes)} bytes each"
         tiles.append(_tile(name.capitalize(), units.bits(flow.rate_mbit_s), "", each))
         if flow.server is not None:
-            server = flow.server
-            own = f"its own work {units.share(server.utilisation)}, {units.cores(server.busy_ce)}"
-            below = f"{server.label}; {own}; {server.caps} at {units.bits(server.cap_mbit_s)}"
-            tiles.append(_tile(f"Busiest server, {name}", units.share(server.occupancy), "occupied", below))
+            occupied, below = units.share(flow.server.occupancy), server_words(flow.server)
+            tiles.append(_tile(f"Busiest server, {name}", occupied, "occupied", below))
     if headline is not None and headline.cpus:
         below = f"of {headline.cpus}, by the kernel's account"
         tiles.append(_tile("CPUs busy", units.share(headline.busy_share), units.cores(headline.busy_ce), below))

@@ -22,7 +22,7 @@ from plotly.offline import get_plotlyjs
 
 from wgprof.analysis import units
 from wgprof.analysis.names import clean
-from wgprof.analysis.summary import DIRECTION_NAMES, Analysis
+from wgprof.analysis.summary import DIRECTION_NAMES, Analysis, server_words
 from wgprof.analysis.tables import Tables
 from wgprof.errors import WgprofError
 from wgprof.recording.writer import SUFFIX, replacing, this_version
@@ -85,6 +85,7 @@ def render(recording: Tables, analysis: Analysis, title: str, against: Against |
         notes=sheets.notes(analysis),
         ends_lines=ends.lines(analysis.ends) if analysis.ends is not None else [],
         direction_names=DIRECTION_NAMES,
+        server_words=server_words,
         units=units,
         compared=compared,
         compared_lines=[clean(line, 1000) for line in comparing.lines(against.comparison, names)] if against else [],
