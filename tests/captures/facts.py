@@ -12,8 +12,6 @@ from wgprof.agent.plan import Facts
 KERNELS = ("6.1", "6.12", "7.2")
 #: The same kernels with the inline variant of the module (kmod/inline).
 INLINE = tuple(f"{kernel}-inline" for kernel in KERNELS)
-#: Those whose perf has been captured (perf_capture.py makes all).
-PERF_KERNELS = ("6.1", "6.12")
 
 
 def captured(kernel: str) -> dict[str, Any]:

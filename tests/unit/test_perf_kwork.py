@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.captures.facts import PERF_KERNELS, captured_perf
+from tests.captures.facts import KERNELS, captured_perf
 from wgprof.perf.kwork import WORKS, Latency, parse_latency
 from wgprof.perf.state import (
     FAILED,
@@ -22,7 +22,7 @@ from wgprof.perf.state import (
 )
 
 
-@pytest.mark.parametrize("kernel", PERF_KERNELS)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_a_real_run_tells_how_long_wireguards_work_waited(kernel: str) -> None:
     run = captured_perf(kernel)["kwork"]
     assert run["exit_code"] == 0
@@ -61,7 +61,7 @@ def test_any_text_is_read_or_skipped(text: str) -> None:
     assert len(parse_latency(text)) <= text.count("\n") + 1
 
 
-@pytest.mark.parametrize("kernel", PERF_KERNELS)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_a_run_without_privileges_is_refused(kernel: str) -> None:
     for part, run in captured_perf(kernel)["refused"].items():
         assert run["exit_code"] != 0
@@ -70,7 +70,7 @@ def test_a_run_without_privileges_is_refused(kernel: str) -> None:
         assert "CAP_PERFMON" in state.remedy
 
 
-@pytest.mark.parametrize("kernel", PERF_KERNELS)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_what_a_perf_lacks_is_no_failure(kernel: str) -> None:
     for name in ("unknown_event", "unknown_command", "unknown_option"):
         run = captured_perf(kernel)[name]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.captures.facts import PERF_KERNELS, captured_perf
+from tests.captures.facts import KERNELS, captured_perf
 from wgprof.agent.perf import COUNTERS
 from wgprof.perf.stat import COUNTED, NOT_COUNTED, NOT_SUPPORTED, Counter, parse_stat
 
 
-@pytest.mark.parametrize("kernel", PERF_KERNELS)
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("form", ("json", "csv"))
 def test_a_real_run_has_every_counter_of_every_cpu(kernel: str, form: str) -> None:
     run = captured_perf(kernel)[form]
@@ -31,7 +31,7 @@ def test_a_real_run_has_every_counter_of_every_cpu(kernel: str, form: str) -> No
     assert all(c.value > 0 for c in found.counters if c.event == "context-switches")
 
 
-@pytest.mark.parametrize("kernel", PERF_KERNELS)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_both_forms_say_the_same_of_what_cannot_be_counted(kernel: str) -> None:
     of_form = [parse_stat(captured_perf(kernel)[form]["stdout"]).counters for form in ("json", "csv")]
     states = [{(c.cpu, c.event): c.state for c in counters} for counters in of_form]
