@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from wgprof.analysis import checks
 from wgprof.analysis.estimate import Estimate, student
 from wgprof.analysis.names import clean
 from wgprof.analysis.servers import Server
-from wgprof.analysis.summary import Analysis, analyse
-from wgprof.analysis.tables import Tables, only, total, within
+from wgprof.analysis.summary import analyse
+from wgprof.analysis.tables import STAGES, Tables, only, total, within
+from wgprof.model.limits import GSO_MAX_BYTES
 from wgprof.sweep.configuration import Configuration
 from wgprof.sweep.document import DONE, FAILED, Run
 from wgprof.sweep.file import SweepFile
@@ -43,6 +46,9 @@ class RunFigures:
     checks_open: int
     failed: tuple[str, ...]  # checks, with what they are of
     warning: str
+    list_packets: float  # segments in a list that is sent at once
+    service_ns: Mapping[str, float]  # stage -> mean service time, a packet
+    passed_on: float  # what GRO passes on, a delivered packet; no more often than polls deliver
 
 
 @dataclass(frozen=True)
@@ -100,12 +106,15 @@ def run_figures(run: Run, recording: Tables) -> RunFigures:
     delivered = next((t for t in headline.throughput if t.direction == "rx"), None) if headline else None
     rate = delivered.rate_mbit_s if delivered else 0.0
     verdicts = [check.verdict for check in analysis.checks]
+    stages = recording.table("stages")
+    stages = stages.iloc[:0] if analysis.window is None else within(stages, analysis.window)
+    sent, arrived = only(stages, stage="tx.stage"), only(stages, stage="rx.deliver")
     return RunFigures(
         number=run.number,
         repeat=run.repeat,
         goodput_mbit_s=_goodput_mbit_s(recording.manifest.get("results"), rate),
         rate_mbit_s=rate,
-        packet_bytes=_sent_bytes(recording, analysis),
+        packet_bytes=_share_of(arrived, "bytes", "packets"),
         busy_ce=headline.busy_ce if headline else 0.0,
         busy_share=headline.busy_share if headline else 0.0,
         utilisation=_utilisation(analysis.servers),
@@ -115,6 +124,13 @@ def run_figures(run: Run, recording: Tables) -> RunFigures:
         checks_open=verdicts.count(checks.UNKNOWN),
         failed=tuple(clean(f"{check.name} ({_subject(check)})", _LONGEST_NAME) for check in analysis.failed),
         warning=analysis.variant.warning,
+        list_packets=_share_of(sent, "packets", "calls"),
+        service_ns={
+            stage: _share_of(only(stages, stage=stage), "service_ns", "packets")
+            for names in STAGES.values()
+            for stage in names
+        },
+        passed_on=_passed_on(analysis.servers, arrived),
     )
 
 
@@ -131,13 +147,17 @@ def _goodput_mbit_s(results: object, otherwise: float) -> float:
     return otherwise
 
 
-def _sent_bytes(recording: Tables, analysis: Analysis) -> float:
-    """Mean length of what was sent into the tunnels."""
-    if analysis.window is None:
-        return 0.0
-    staged = only(within(recording.table("stages"), analysis.window), stage="tx.stage")
-    packets = total(staged, "packets")
-    return total(staged, "bytes") / packets if packets else 0.0
+def _share_of(rows: pd.DataFrame, column: str, of: str) -> float:
+    whole = total(rows, of)
+    return total(rows, column) / whole if whole else 0.0
+
+
+def _passed_on(servers: Sequence[Server], delivered: pd.DataFrame) -> float:
+    """GRO ends with the poll, and at 64 KB."""
+    naps = [server for server in servers if server.kind == "rx.napi"]
+    packets = max(total(delivered, "packets"), 1)
+    polls = sum(server.executions - server.empty for server in naps) / packets
+    return min(max(polls, _share_of(delivered, "bytes", "packets") / GSO_MAX_BYTES), 1.0)
 
 
 def _utilisation(servers: Sequence[Server]) -> dict[str, float]:
