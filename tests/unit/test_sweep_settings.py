@@ -69,7 +69,9 @@ def test_the_dial_is_what_encryption_and_decryption_took_with_it() -> None:
     )
     costs = told(machine, setting(dialled), base, [base, dialled]).machine.costs
     assert (costs.costs["decrypt"].value, costs.costs["encrypt"].value) == pytest.approx((500, 400))
-    assert costs.crypto_fixed.value == pytest.approx(100), "as much of it as before"
+    assert [costs.ns(cost, size) for cost in ("decrypt", "encrypt") for size in (92, 1420)] == [500, 500, 400, 400]
+    back = told(Machine("test", replace(costs, crypto_fixed=known(100.0))), setting(base), dialled, [base, dialled])
+    assert back.machine.costs.crypto_fixed.value == pytest.approx(300), "as much of decryption as before"
     assert why_not_told(setting(dialled), base, [base]).startswith("what its crypto takes is not known")
 
 

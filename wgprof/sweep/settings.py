@@ -74,7 +74,7 @@ def told(machine: Machine, setting: Setting, base: Row, rows: Sequence[Row]) -> 
         donor = _like(base, rows, lab_crypto=setting.lab_crypto)
         assert donor is not None
         found = _dialled(found, base, donor)
-    return found
+    return found if setting.lab_crypto is None else _of_any_length(found)
 
 
 def _like(base: Row, rows: Sequence[Row], **changes: object) -> Row | None:
@@ -157,6 +157,15 @@ def _dialled(found: Told, base: Row, donor: Row) -> Told:
             f"{donor.configuration.label(('lab_crypto',))}: {times}, as measured in configuration {_number(donor)}",
         ),
     )
+
+
+def _of_any_length(found: Told) -> Told:
+    """With the dial a packet's crypto is a number of steps that does not depend on its length (kmod/lab)."""
+    costs = found.machine.costs
+    both = [costs.costs[cost] for cost in _DIALLED]
+    value = max(cost.value for cost in both)
+    fixed = replace(costs.crypto_fixed, value=value, low=min(cost.low for cost in both), high=value)
+    return replace(found, machine=replace(found.machine, costs=replace(costs, crypto_fixed=fixed)))
 
 
 def _number(row: Row) -> str:
