@@ -131,6 +131,9 @@ tunnels = [1, 2]
 module = ["vanilla", "inline"]
 threaded = [false, true]
 lab_crypto = ["off", 0.3]
+mtu = [1420, 512]
+serial_work = ["none", "tx.send:3000"]
+one_at_a_time = true
 duration = 5
 repeats = 2
 """
@@ -140,9 +143,10 @@ def test_a_file_says_what_options_say(folder: Path) -> None:
     (folder / "it.toml").write_text(SPEC)
     from_file = json.loads(call("it.toml", "--dry-run", "--json").stdout)
     options = ["--tunnels", "1,2", "--module", "vanilla,inline", "--threaded", "no,yes", "--lab-crypto", "off,0.3"]
+    options += ["--mtu", "1420,512", "--serial-work", "none,tx.send:3000", "--one-at-a-time"]
     from_options = json.loads(call(*options, "--duration", "5", "--repeats", "2", "--dry-run", "--json").stdout)
     assert from_file["matrix"] == from_options["matrix"] and from_file["runs"] == from_options["runs"]
-    assert len(from_file["runs"]) == 2 * 2 * 3 * 2
+    assert len(from_file["runs"]) == 2 * 3 * 5
     warned = call("it.toml", "--dry-run").stderr
     assert "Left out: threaded yes cannot be with module inline" in warned and "NOT ENCRYPTED" in warned
 
@@ -161,6 +165,10 @@ def test_a_file_says_what_options_say(folder: Path) -> None:
         ("--lab-crypto 0.9 --module vanilla", "--lab-crypto 0.9 is not a share from 0.1 to 0.6"),
         ("--lab-crypto 0.3", "lab-crypto 0.3 cannot be with module distribution"),
         ("--module inline --threaded yes", "threaded yes cannot be with module inline"),
+        ("--mtu 68", "mtu in the command line is 68, not a number from 88 to 1440"),
+        ("--mtu large", "mtu in the command line is 'large'"),
+        ("--serial-work tx.send:0", "serial_work in the command line is 'tx.send:0', not none, or work in a stage"),
+        ("--serial-work tx.send:9 --mtu 92", "serial-work tx.send:9 cannot be with mtu 92"),
         ("--duration nan", "duration in the command line is nan"),
         ("--repeats 0", "repeats in the command line is 0"),
         ("--sample x", "--sample x is neither auto nor a number"),
@@ -185,8 +193,17 @@ def test_bad_input_is_one_sentence_before_anything_runs(folder: Path, words: str
 
 
 def test_the_lab_gets_the_configuration() -> None:
-    configuration = Configuration(4, 1, "inline", False, "udp-small", 0.3, "6.1")
-    expected = LabSettings("6.1", cpus=1, tunnels=4, workload="udp-small", module="inline", lab_crypto=0.3)
+    configuration = Configuration(4, 1, "inline", False, "udp-paced", 0.3, "6.1", 512, "tx.send:9")
+    expected = LabSettings(
+        "6.1",
+        cpus=1,
+        tunnels=4,
+        workload="udp-paced",
+        module="inline",
+        lab_crypto=0.3,
+        mtu=512,
+        serial_work="tx.send:9",
+    )
     assert settings_of(configuration) == expected
     assert settings_of(Configuration(1, 2, "distribution", True, "tcp", None, "6.12")).module == ""
 

@@ -28,9 +28,15 @@ _JSON = st.recursive(
 #: Paths into sweep.json.
 _PLACES: list[tuple[str | int, ...]] = [
     *((name,) for name in ("magic", "version", "matrix", "runs", "created", "writer_version")),
-    *(("matrix", name) for name in ("tunnels", "duration", "module", "lab_crypto", "repeats", "kernel")),
+    *(
+        ("matrix", name)
+        for name in ("tunnels", "duration", "module", "lab_crypto", "repeats", "kernel", "mtu", "serial_work")
+    ),
     *(("runs", 0, name) for name in ("state", "seconds", "repeat", "number", "reason", "configuration")),
-    *(("runs", 1, "configuration", name) for name in ("tunnels", "lab_crypto", "threaded", "kernel")),
+    *(
+        ("runs", 1, "configuration", name)
+        for name in ("tunnels", "lab_crypto", "threaded", "kernel", "mtu", "serial_work")
+    ),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,13 @@ def test_combinations_that_cannot_be_are_left_out_and_said() -> None:
         ({"module": "a b<script>"}, "module in the test is 'a b<script>', not a name"),
         ({"workload": 3}, "workload in the test is 3, not a name"),
         ({"lab_crypto": "some"}, "lab_crypto in the test is 'some', not a share such as 0.3, or off"),
+        ({"mtu": 87}, "mtu in the test is 87, not a number from 88 to 1440"),
+        ({"mtu": [1420, 1441]}, "mtu in the test is 1441"),
+        ({"serial_work": "tx.send"}, "serial_work in the test is 'tx.send', not none, or work in a stage"),
+        ({"serial_work": ["none", 3]}, "serial_work in the test is 3, not none"),
+        ({"serial_work": "tx.send:9", "mtu": 92}, "serial-work tx.send:9 cannot be with mtu 92"),
+        ({"serial_work": "rx.deliver:9", "workload": "udp-small"}, "cannot be with workload udp-small"),
+        ({"one_at_a_time": 1}, "one_at_a_time in the test is 1, not yes or no"),
         ({"duration": 0.2}, "duration in the test is 0.2, not a number of seconds from 1 to 3600"),
         ({"duration": float("nan")}, "duration in the test is nan"),
         ({"repeats": 101}, "repeats in the test is 101, not a number from 1 to 100"),
@@ -83,6 +91,29 @@ def test_a_matrix_that_would_never_end_is_refused_at_once() -> None:
         small(module=names, workload=names, kernel=names, tunnels=list(range(1, 65)), cpus=list(range(1, 65)))
 
 
+def test_one_at_a_time_each_architecture_has_the_first_values_and_each_other_value_alone() -> None:
+    matrix = small(
+        module=["vanilla", "inline"], tunnels=1, cpus=[2, 1], mtu=[1420, 512], serial_work=["none", "tx.send:9"],
+        lab_crypto=["off", 0.3], one_at_a_time=True,
+    )  # fmt: skip
+    labels = [c.label(("module", "cpus", "mtu", "serial_work", "lab_crypto")) for c in matrix.configurations]
+    alone = [
+        "2 CPUs, vanilla, MTU 1420, real crypto",
+        "1 CPU, vanilla, MTU 1420, real crypto",
+        "2 CPUs, vanilla, MTU 512, real crypto",
+        "2 CPUs, vanilla, MTU 1420, 9 rules in tx.send, real crypto",
+        "2 CPUs, vanilla, MTU 1420, crypto dialled to 0.3",
+    ]
+    assert labels == alone + [label.replace("vanilla", "inline") for label in alone]
+
+
+def test_one_at_a_time_counts_what_it_records_and_not_the_combinations() -> None:
+    values = {"tunnels": list(range(1, 65)), "cpus": list(range(1, 65)), "mtu": list(range(88, 1441)), "repeats": 1}
+    assert len(small(**values, one_at_a_time=True).configurations) == 1 + 63 + 63 + 1352
+    with pytest.raises(UsageError, match="are 5541888 recordings"):
+        small(**values)
+
+
 def test_labels_name_what_differs() -> None:
     matrix = small(module=["vanilla", "inline"], tunnels=[1, 2])
     axes = varying(matrix.configurations)
@@ -93,14 +124,33 @@ def test_labels_name_what_differs() -> None:
         "2 tunnels, inline",
     ]
     other = Configuration(4, 1, "steered", True, "udp-small", 0.3, "6.1")
-    assert other.label() == "4 tunnels, 1 CPU, steered, threaded, udp-small, crypto dialled to 0.3, kernel 6.1"
+    assert (
+        replace(other, mtu=512, serial_work="tx.send:40").label(("mtu", "serial_work"))
+        == "MTU 512, 40 rules in tx.send"
+    )
+    assert (
+        other.label() == "4 tunnels, 1 CPU, steered, threaded, udp-small, MTU 1420, crypto dialled to 0.3, kernel 6.1"
+    )
 
 
 def test_a_sweep_survives_its_own_json() -> None:
-    matrix = small(module=["vanilla", "inline"], lab_crypto=["off", 0.3], threaded=[False, True], detail=True)
+    matrix = small(
+        module=["vanilla", "inline"], lab_crypto=["off", 0.3], threaded=[False, True], detail=True, mtu=[1420, 512],
+        serial_work=["none", "rx.deliver:70"], one_at_a_time=True,
+    )  # fmt: skip
     sweep = Sweep.of(matrix, "2026-01-02T03:04:05Z")
     assert sweep_of(sweep.document()) == sweep
     assert matrix_of(matrix.document(), "itself") == matrix
+
+
+def test_a_sweep_of_before_there_were_mtu_and_work_is_read() -> None:
+    document = Sweep.of(small(), "").document()
+    for name in ("mtu", "serial_work", "one_at_a_time"):
+        del document["matrix"][name]
+    for name in ("mtu", "serial_work"):
+        for run in document["runs"]:
+            del run["configuration"][name]
+    assert sweep_of(document).matrix == small()
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,15 @@ from wgprof.sweep.part import part_of
 from wgprof.sweep.running import run_sweep
 from wgprof.sweep.validation import row_named, validate
 
+#: Of the stages, as the costs of MODERN add up to.
+SERVICE_NS = {"rx.decrypt": 1500.0, "rx.deliver": 750.0, "tx.encrypt": 1400.0, "tx.send": 1200.0}
+
 
 def run_of(number: int, goodput: float, *failed: str, size: float = 1420.0) -> RunFigures:
     return RunFigures(
-        number, 1, goodput, goodput, size, 1.5, 0.75, {"rx.napi": 0.5}, {"rx.napi": 0.7}, 0.1, 9, 1, failed, ""
-    )
+        number, 1, goodput, goodput, size, 1.5, 0.75, {"rx.napi": 0.5}, {"rx.napi": 0.7}, 0.1, 9, 1, failed, "",
+        16.0, SERVICE_NS, 0.25,
+    )  # fmt: skip
 
 
 def row_of(number: int, configuration: Configuration, *runs: RunFigures, failures: tuple[str, ...] = ()) -> Row:
@@ -236,9 +240,11 @@ def test_what_the_model_has_no_counterpart_of_is_left_out_with_the_reason() -> N
     found = rows(matrix)
     base = next(row for row in found if row.configuration == Configuration(1, 2, "vanilla", False, "tcp", None, "6.12"))
     validation = validate(Machine("test", MODERN), found, base, seeds=1, seconds=0.02)
-    assert validation.compared == () and len(validation.not_compared) == len(found) - 1
+    (dialled,) = validation.compared
+    assert replace(dialled.row.configuration, lab_crypto=None) == base.configuration
+    assert len(validation.not_compared) == len(found) - 2
     reasons = {why.split(",")[0] for _, why in validation.not_compared}
-    assert len(reasons) == 5
+    assert len(reasons) == 4
     with pytest.raises(UsageError, match="nothing to compare"):
         validate(Machine("test", MODERN), [replace(row, goodput_mbit_s=None) for row in found], None)
 
@@ -259,7 +265,7 @@ def printed(results: Results) -> str:
     return console.file.getvalue()
 
 
-def _results(matrix: Matrix, found: list[Row], state: str = DONE) -> Results:
+def results_of(matrix: Matrix, found: list[Row], state: str = DONE) -> Results:
     sweep = Sweep.of(matrix, "2026-01-02T03:04:05Z")
     return Results(replace(sweep, runs=tuple(replace(run, state=state) for run in sweep.runs)), found)
 
@@ -268,18 +274,18 @@ def test_failed_checks_and_failed_recordings_are_said_first() -> None:
     matrix = small(repeats=1)
     good, bad = rows(matrix)
     bad = row_of(2, bad.configuration, run_of(2, 100.0, "conservation (rx-queue)"), failures=("the lab fell over",))
-    text = printed(_results(matrix, [good, bad]))
+    text = printed(results_of(matrix, [good, bad]))
     assert text.startswith("Checks FAILED in 1 of 2 recordings")
     assert "conservation (rx-queue)" in text and "the lab fell over" in text and "decidable checks hold" not in text
-    assert "Quality: all 18 decidable checks hold" in printed(_results(matrix, rows(matrix)))
-    lost = printed(_results(matrix, rows(matrix), FAILED))
+    assert "Quality: all 18 decidable checks hold" in printed(results_of(matrix, rows(matrix)))
+    lost = printed(results_of(matrix, rows(matrix), FAILED))
     assert lost.startswith("2 of 2 recordings could not be made")
 
 
 def test_json_has_every_figure(tmp_path: Path) -> None:
     matrix = small(tunnels=[1, 2, 4, 8])
     found = rows(matrix)
-    results = replace(_results(matrix, found), fits=fits_of(list(curves_of(found))))
+    results = replace(results_of(matrix, found), fits=fits_of(list(curves_of(found))))
     document = json.loads(json.dumps(as_document(results)))
     assert document["wgprof_sweep"] == 1 and document["matrix"] == matrix.document()
     assert [c["goodput_mbit_s"]["value"] for c in document["configurations"]] == [100, 200, 400, 800]
@@ -293,8 +299,8 @@ def test_the_page_is_harmless_and_asks_nothing_of_a_network() -> None:
         row_of(n, c, run_of(n, 100.0, *HOSTILE), failures=HOSTILE) for n, c in enumerate(matrix.configurations, start=1)
     ]
     page, plain = (
-        Page(render(_results(matrix, hostile), HOSTILE[0])),
-        Page(render(_results(matrix, rows(matrix)), "it")),
+        Page(render(results_of(matrix, hostile), HOSTILE[0])),
+        Page(render(results_of(matrix, rows(matrix)), "it")),
     )
     assert len(page.scripts) == len(plain.scripts), "no string of the sweep began a script"
     assert {tag for tag, _ in page.tags} - {tag for tag, _ in plain.tags} <= {"h2", "p"}
@@ -308,7 +314,7 @@ def test_the_page_draws_what_was_measured_and_predicted() -> None:
     matrix, machine = small(tunnels=[1, 2, 4], cpus=[1, 2], module=["distribution", "inline"]), Machine("test", MODERN)
     found = _predicted_rows(matrix, machine)
     validation = validate(machine, found, found[0], seeds=1, seconds=0.02)
-    html = render(replace(_results(matrix, found), fits=fits_of(list(curves_of(found))), validation=validation), "it")
+    html = render(replace(results_of(matrix, found), fits=fits_of(list(curves_of(found))), validation=validation), "it")
     page = Page(html)
     drawn = list(figures_of(page).values())
     # Over tunnels with 1 and with 2 CPUs; over CPUs with 1, 2 and 4 tunnels.

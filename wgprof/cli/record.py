@@ -19,6 +19,7 @@ from rich.progress import Progress as Bar
 from wgprof.errors import UsageError, WgprofError
 from wgprof.kmod.variant import variant_names
 from wgprof.lab.machine import EmulatorFailure, NeverBooted
+from wgprof.lab.tunnel import DEFAULT_MTU, NO_WORK, check_mtu, serial_work_of, why_without_effect
 from wgprof.recording.finish import Finished
 from wgprof.recording.part import SUFFIX
 from wgprof.recording.sizes import human_size
@@ -88,6 +89,12 @@ DETAIL = click.option(
     "--lab-crypto",
     type=float,
     help="Lab, with --module: crypto's share of a packet's cost, 0.1 to 0.6. The packets are NOT ENCRYPTED.",
+)
+@click.option("--mtu", type=int, help="Lab: the tunnels' MTU, 88 to 1440: how large their packets are.  Default: 1420.")
+@click.option(
+    "--serial-work",
+    metavar="STAGE:RULES",
+    help="Lab: so many netfilter rules inside tx.send or rx.deliver, as in tx.send:3000, or none.",
 )
 @click.option("--threaded/--no-threaded", default=None, help="Lab: NAPI polls in kernel threads or in softirq.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -195,12 +202,17 @@ def record_patiently(
 
 
 def check_lab(given: Mapping[str, object]) -> None:
-    """Raises UsageError for a number of CPUs, a module or a share of crypto that the lab does not have."""
+    """Raises UsageError for a number of CPUs, a module, a share of crypto, an MTU or work that the lab cannot have."""
     cpus = given.get("cpus")
     if isinstance(cpus, int) and not 1 <= cpus <= 64:
         raise UsageError(f"the lab cannot have {cpus} CPUs", "Choose 1 to 64; more than this host has are mostly idle.")
-
     _check_module(given.get("module"), given.get("lab_crypto"))
+    mtu, work = given.get("mtu", DEFAULT_MTU), given.get("serial_work", NO_WORK)
+    assert isinstance(mtu, int) and isinstance(work, str)
+    check_mtu(mtu)
+    serial_work_of(work)
+    if why := why_without_effect(work, mtu, str(given.get("workload", ""))):
+        raise UsageError(why, "Leave one of them out.")
 
 
 def _check_module(module: object, share: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,7 @@ def command() -> None:
 
     \b
     wgprof sweep --tunnels 1,2,4 --module vanilla,inline --duration 10 -o mine.sweep
+    wgprof sweep --one-at-a-time --cpus 2,1 --mtu 1420,512 --serial-work none,tx.send:3000
     wgprof sweep matrix.toml --dry-run
     wgprof sweep show mine.sweep --predict 1
     wgprof sweep report mine.sweep
@@ -77,7 +79,7 @@ def _listed(_ctx: click.Context, param: click.Parameter, value: str | None) -> l
 
 
 def _value(name: str, part: str) -> object:
-    if name in ("tunnels", "cpus"):
+    if name in ("tunnels", "cpus", "mtu"):
         return int(part) if part.isascii() and part.isdigit() and len(part) < 10 else part
     if name == "threaded":
         return _YES_NO.get(part, part)
@@ -100,11 +102,24 @@ def _value(name: str, part: str) -> object:
 @click.option(
     "--workload", callback=_listed, help="tcp, bidir, udp-small, udp-paced or idle, or several.  Default: tcp."
 )
+@click.option(
+    "--mtu", callback=_listed, help="The tunnels' MTUs, as in 1420,512: how large packets are.  Default: 1420."
+)
+@click.option(
+    "--serial-work",
+    callback=_listed,
+    help="Netfilter rules inside a stage, as in none,tx.send:3000,rx.deliver:3000.  Default: none.",
+)
 @click.option("--kernel", callback=_listed, help="6.1, 6.12 or 7.2, or several.  Default: 6.12.")
 @click.option(
     "--lab-crypto",
     callback=_listed,
     help="Crypto's shares of a packet's cost, 0.1 to 0.6, or off.  With a share packets are NOT ENCRYPTED.",
+)
+@click.option(
+    "--one-at-a-time",
+    is_flag=True,
+    help="Not all combinations: for each module the first value of every option, and each other value alone.",
 )
 @click.option("--duration", type=float, default=10.0, show_default=True, help="Seconds of each recording.")
 @click.option("--repeats", type=int, default=3, show_default=True, help="Recordings of each configuration.")
@@ -178,7 +193,7 @@ def _matrix(ctx: click.Context, spec: Path | None) -> Matrix:
         workload_named(configuration.workload)
         recipe_for(configuration.kernel)
         module = None if configuration.module == DISTRIBUTION else configuration.module
-        check_lab({"cpus": configuration.cpus, "module": module, "lab_crypto": configuration.lab_crypto})
+        check_lab({**asdict(configuration), "module": module})
     return matrix
 
 

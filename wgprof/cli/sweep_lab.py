@@ -123,6 +123,8 @@ def settings_of(configuration: Configuration) -> LabSettings:
         threaded=configuration.threaded,
         module="" if configuration.module == DISTRIBUTION else configuration.module,
         lab_crypto=configuration.lab_crypto,
+        mtu=configuration.mtu,
+        serial_work=configuration.serial_work,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from wgprof.errors import MachineError, UsageError
 from wgprof.lab.channel import ChannelClosed, Job
 from wgprof.lab.machine import Machine
+from wgprof.lab.tunnel import DEFAULT_MTU, check_mtu
 
 #: From the order to send until iperf3 has set up its test, and from its end until the queues are empty.
 START_S = 1.0
@@ -71,10 +72,11 @@ def check_tunnels(tunnels: int) -> None:
         raise UsageError(f"the lab cannot make {tunnels} tunnels", f"Choose 1 to {MAX_TUNNELS}.")
 
 
-def set_up_tunnels(machine: Machine, tunnels: int, threaded: bool) -> float:
+def set_up_tunnels(machine: Machine, tunnels: int, threaded: bool, mtu: int = DEFAULT_MTU) -> float:
     """Make the tunnels and complete their handshakes; returns the seconds it took.  Raises MachineError."""
     check_tunnels(tunnels)
-    result = machine.run(f"sh /payload/topology.sh {tunnels} {int(threaded)}", 30 + 2 * tunnels)
+    check_mtu(mtu)
+    result = machine.run(f"sh /payload/topology.sh {tunnels} {int(threaded)} {mtu}", 30 + 2 * tunnels)
     if result.exit_code:
         raise MachineError("the lab's tunnels could not be set up", result.stderr.strip()[-500:])
     return result.seconds

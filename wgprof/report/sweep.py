@@ -235,7 +235,8 @@ def validation_lines(validation: Validation) -> list[str]:
     if figures:
         near = sum(figure.holds for figure in figures)
         absolute += f" Wasted polls and time by server: {near} of {len(figures)} are within {within}."
-    return [head, absolute, *(f"Note: {clean(note, 300)}." for note in validation.notes)]
+    notes = [f"Note: {clean(note, 300)}." for note in validation.notes]
+    return [head, absolute, *notes, *(f"Taken, not predicted: {clean(taken, 300)}." for taken in validation.taken)]
 
 
 def validation_sheets(validation: Validation) -> list[Sheet]:
@@ -251,6 +252,7 @@ def validation_sheets(validation: Validation) -> list[Sheet]:
         "within",
         "CE predicted",
         "CE measured",
+        "taken",
     )
     sheet = Sheet(f"Throughput as a multiple of {validation.base.label}", columns, left=2)
     for row in validation.compared:
@@ -286,6 +288,7 @@ def _compared_cells(compared: Compared) -> list[str]:
         "yes" if compared.holds else "NO",
         f"{compared.busy_predicted:.2f}",
         f"{compared.busy_measured:.2f}",
+        ", ".join(compared.taken) or _NOTHING,
     ]
 
 
@@ -334,6 +337,7 @@ def _validation(validation: Validation) -> dict[str, Any]:
             "within": c.holds,
             "busy_ce_predicted": c.busy_predicted,
             "busy_ce_measured": c.busy_measured,
+            "taken": list(c.taken),
             "figures": [
                 {"of": f.name, "predicted": f.predicted, "measured": f.measured, "off": f.off, "within": f.holds}
                 for f in c.figures
@@ -346,6 +350,7 @@ def _validation(validation: Validation) -> dict[str, Any]:
         "base": validation.base.number,
         "scale": validation.scale,
         "notes": list(validation.notes),
+        "taken": list(validation.taken),
         "tolerance": validation.tolerance,
         "within": validation.holding,
         "compared": compared,

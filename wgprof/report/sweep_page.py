@@ -18,8 +18,9 @@ from wgprof.report import sweep as words
 from wgprof.report.page import allowed_scripts, plotly_source
 from wgprof.report.sections import inflatable
 from wgprof.resources import resource_dir
-from wgprof.sweep.configuration import AXES
+from wgprof.sweep.configuration import AXES, COMPARED
 from wgprof.sweep.figures import Row
+from wgprof.sweep.settings import Setting
 from wgprof.sweep.validation import architecture_of
 from wgprof.views.figure import Figure
 from wgprof.views.scaling import Axis, Measured, scaling
@@ -28,8 +29,6 @@ from wgprof.views.scaling import Axis, Measured, scaling
 MOST_FIGURES = 12
 #: Of a figure's height over its highest mean.
 _HEADROOM = 1.35
-#: What makes other lines of one figure; everything else that differs makes another figure.
-_LINES = ("module", "threaded")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def figures(results: words.Results) -> Iterator[Drawn]:
     number = 0
     for axis, across in (("tunnels", "cpus"), ("cpus", "tunnels")):
         groups: dict[tuple[Any, ...], list[Row]] = {}
-        apart = [name for name in AXES if name not in (*_LINES, axis)]
+        apart = [name for name in AXES if name not in (*COMPARED, axis)]
         for row in results.rows:
             if row.goodput_mbit_s is not None:
                 groups.setdefault(tuple(getattr(row.configuration, name) for name in apart), []).append(row)
@@ -125,7 +124,7 @@ def _drawn(results: words.Results, name: str, axis: str, at: int, rows: Sequence
     # Intervals of few repeats can be many times as long as the figure is high.
     figure.update_axes("y", range=[0, _HEADROOM * max(*highest, (cap or 0) / 1000)])
     rest = rows[0].configuration.label(
-        tuple(a for a in results.sweep.axes if a not in (*_LINES, axis)) or ("workload",)
+        tuple(a for a in results.sweep.axes if a not in (*COMPARED, axis)) or ("workload",)
     )
     parts = [
         "Diamonds: measured, the mean over repeats with its 95 % interval, cut where it leaves the figure.",
@@ -156,7 +155,7 @@ def _prediction_of(results: words.Results, rows: Sequence[Row]) -> Prediction | 
     validation = results.validation
     if validation is None or {row.number for row in rows} <= {row.number for row, _ in validation.not_compared}:
         return None
-    return validation.scaled.get(rows[0].configuration.workload)
+    return validation.scaled.get(Setting.of(rows[0].configuration))
 
 
 def _cap_mbit_s(rows: Sequence[Row]) -> float | None:

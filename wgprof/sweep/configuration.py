@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from wgprof.lab.tunnel import DEFAULT_MTU, NO_WORK, serial_work_of, why_without_effect
+
 #: The distribution's own module, as a value beside the variants of wgprof.kmod.
 DISTRIBUTION = "distribution"
 #: What can differ between configurations, in the order in which people want to read it.
-AXES = ("tunnels", "cpus", "module", "threaded", "workload", "lab_crypto", "kernel")
+AXES = ("tunnels", "cpus", "module", "threaded", "workload", "mtu", "serial_work", "lab_crypto", "kernel")
+#: Of these, what is compared: the architectures.
+COMPARED = ("module", "threaded")
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Configuration:
     workload: str
     lab_crypto: float | None
     kernel: str
+    mtu: int = DEFAULT_MTU
+    serial_work: str = NO_WORK  # as wgprof.lab.tunnel reads it
 
     @property
     def why_impossible(self) -> str:
@@ -30,16 +36,19 @@ class Configuration:
             return "threaded yes cannot be with module inline, which has no NAPI a peer"
         if self.lab_crypto is not None and self.module == DISTRIBUTION:
             return f"lab-crypto {self.lab_crypto:g} cannot be with module distribution, which has no dial"
-        return ""
+        return why_without_effect(self.serial_work, self.mtu, self.workload)
 
     def label(self, axes: Collection[str] = AXES) -> str:
         """Its name on a screen, by some of its axes: those that differ."""
+        work = serial_work_of(self.serial_work)
         words = {
             "tunnels": f"{self.tunnels} tunnel{'s' if self.tunnels > 1 else ''}",
             "cpus": f"{self.cpus} CPU{'s' if self.cpus > 1 else ''}",
             "module": self.module,
             "threaded": "threaded" if self.threaded else "",
             "workload": self.workload,
+            "mtu": f"MTU {self.mtu}",
+            "serial_work": work.label if work else "",
             "lab_crypto": "real crypto" if self.lab_crypto is None else f"crypto dialled to {self.lab_crypto:g}",
             "kernel": f"kernel {self.kernel}",
         }

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from wgprof.errors import UsageError
+from wgprof.lab.tunnel import DEFAULT_MTU, NO_WORK
 from wgprof.recording.untrusted import MAX_INT, Damage, integer, items, mapping, text
 from wgprof.recording.writer import this_version
 from wgprof.sweep.configuration import Configuration, varying
@@ -139,4 +140,6 @@ def _configuration(values: Mapping[str, Any]) -> Configuration:
         text(values.get("workload"), "workload"),
         share,
         text(values.get("kernel"), "kernel"),
+        integer(values.get("mtu", DEFAULT_MTU), "mtu"),
+        text(values.get("serial_work", NO_WORK), "serial_work"),
     )

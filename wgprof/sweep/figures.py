@@ -11,7 +11,10 @@ from wgprof.analysis.estimate import Estimate, student
 from wgprof.analysis.names import clean
 from wgprof.analysis.servers import Server
 from wgprof.analysis.summary import Analysis, analyse
-from wgprof.analysis.tables import Tables, only, total, within
+from wgprof.analysis.tables import STAGES, Tables, only, total
+from wgprof.analysis.window import Window
+from wgprof.model.limits import GSO_MAX_BYTES
+from wgprof.model.sums import Sums, data_and_acknowledgements, sums_of
 from wgprof.sweep.configuration import Configuration
 from wgprof.sweep.document import DONE, FAILED, Run
 from wgprof.sweep.file import SweepFile
@@ -33,7 +36,7 @@ class RunFigures:
     repeat: int
     goodput_mbit_s: float
     rate_mbit_s: float  # inside the tunnels, by the probes
-    packet_bytes: float  # of those delivered
+    packet_bytes: float  # of those delivered; this, and what follows `warning`, of the packets that carry data
     busy_ce: float
     busy_share: float
     utilisation: Mapping[str, float]  # of SERVERS, those that ran
@@ -43,6 +46,9 @@ class RunFigures:
     checks_open: int
     failed: tuple[str, ...]  # checks, with what they are of
     warning: str
+    list_packets: float  # segments in a list that is sent at once
+    service_ns: Mapping[str, float]  # stage -> mean service time, a packet
+    passed_on: float  # what GRO passes on, a delivered packet; no more often than polls deliver
 
 
 @dataclass(frozen=True)
@@ -100,12 +106,13 @@ def run_figures(run: Run, recording: Tables) -> RunFigures:
     delivered = next((t for t in headline.throughput if t.direction == "rx"), None) if headline else None
     rate = delivered.rate_mbit_s if delivered else 0.0
     verdicts = [check.verdict for check in analysis.checks]
+    data = _data(recording, analysis)
     return RunFigures(
         number=run.number,
         repeat=run.repeat,
         goodput_mbit_s=_goodput_mbit_s(recording.manifest.get("results"), rate),
         rate_mbit_s=rate,
-        packet_bytes=_sent_bytes(recording, analysis),
+        packet_bytes=data.size("rx.deliver"),
         busy_ce=headline.busy_ce if headline else 0.0,
         busy_share=headline.busy_share if headline else 0.0,
         utilisation=_utilisation(analysis.servers),
@@ -115,6 +122,11 @@ def run_figures(run: Run, recording: Tables) -> RunFigures:
         checks_open=verdicts.count(checks.UNKNOWN),
         failed=tuple(clean(f"{check.name} ({_subject(check)})", _LONGEST_NAME) for check in analysis.failed),
         warning=analysis.variant.warning,
+        list_packets=data.packets("tx.stage") / max(total(only(data.stages, stage="tx.stage"), "calls"), 1),
+        service_ns={
+            stage: data.service_ns(stage) / max(data.packets(stage), 1) for names in STAGES.values() for stage in names
+        },
+        passed_on=_passed_on(data),
     )
 
 
@@ -131,13 +143,16 @@ def _goodput_mbit_s(results: object, otherwise: float) -> float:
     return otherwise
 
 
-def _sent_bytes(recording: Tables, analysis: Analysis) -> float:
-    """Mean length of what was sent into the tunnels."""
-    if analysis.window is None:
-        return 0.0
-    staged = only(within(recording.table("stages"), analysis.window), stage="tx.stage")
-    packets = total(staged, "packets")
-    return total(staged, "bytes") / packets if packets else 0.0
+def _data(recording: Tables, analysis: Analysis) -> Sums:
+    """What was recorded of the packets that carry data; of all, if there were none."""
+    sums = sums_of(recording, analysis.window or Window(0, 0, 0, 0))
+    return data_and_acknowledgements(sums)[0] if sums.packets("rx.decrypt") else sums
+
+
+def _passed_on(data: Sums) -> float:
+    """GRO ends with the poll, and at 64 KB."""
+    polls = data.productive / max(data.packets("rx.deliver"), 1)
+    return min(max(polls, data.size("rx.deliver") / GSO_MAX_BYTES), 1.0)
 
 
 def _utilisation(servers: Sequence[Server]) -> dict[str, float]:

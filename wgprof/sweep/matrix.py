@@ -7,16 +7,17 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from wgprof.errors import UsageError
 from wgprof.lab.recipe import DEFAULT_KERNEL
+from wgprof.lab.tunnel import DEFAULT_MTU, LEAST_MTU, MOST_MTU, NO_WORK, serial_work_of
 from wgprof.lab.workload import MAX_TUNNELS
-from wgprof.sweep.configuration import AXES, DISTRIBUTION, Configuration
+from wgprof.sweep.configuration import AXES, COMPARED, DISTRIBUTION, Configuration
 
 #: As a value of `lab_crypto`: real encryption.
 OFF = "off"
@@ -30,7 +31,11 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 @dataclass(frozen=True)
 class Matrix:
-    """Values for every axis; all combinations that can be are recorded, `repeats` times."""
+    """Values for every axis; all combinations that can be are recorded, `repeats` times.
+
+    With `one_at_a_time` only those that differ from the first value of at most one axis; modules, threaded or not, are
+    what is compared, so each has all of these.
+    """
 
     tunnels: tuple[int, ...] = (1,)
     cpus: tuple[int, ...] = (2,)
@@ -39,6 +44,9 @@ class Matrix:
     workload: tuple[str, ...] = ("tcp",)
     lab_crypto: tuple[float | None, ...] = (None,)
     kernel: tuple[str, ...] = (DEFAULT_KERNEL,)
+    mtu: tuple[int, ...] = (DEFAULT_MTU,)
+    serial_work: tuple[str, ...] = (NO_WORK,)
+    one_at_a_time: bool = False
     duration: float = 10.0
     repeats: int = 3
     seed: int = 1
@@ -56,13 +64,31 @@ class Matrix:
         """Why combinations of the matrix cannot be, each reason once."""
         return tuple(dict.fromkeys(c.why_impossible for c in self._combinations() if c.why_impossible))
 
-    def _combinations(self) -> list[Configuration]:
-        axes = [getattr(self, axis) for axis in AXES]
-        return [Configuration(*values) for values in itertools.product(*axes)]
+    def _combinations(self) -> Iterator[Configuration]:
+        if not self.one_at_a_time:
+            yield from self._product(AXES, {})
+            return
+        others = [axis for axis in AXES if axis not in COMPARED]
+        for first in self._product(COMPARED, {axis: getattr(self, axis)[0] for axis in others}):
+            yield first
+            for axis in others:
+                yield from (replace(first, **{axis: value}) for value in getattr(self, axis)[1:])
+
+    def _product(self, axes: Sequence[str], rest: Mapping[str, Any]) -> Iterator[Configuration]:
+        """All combinations of the values of some axes, with those of the rest."""
+        for values in itertools.product(*(getattr(self, axis) for axis in axes)):
+            yield Configuration(**dict(zip(axes, values, strict=True)), **rest)
+
+    @property
+    def _count(self) -> int:
+        """How many combinations there are."""
+        compared = math.prod(len(getattr(self, axis)) for axis in COMPARED)
+        others = [len(getattr(self, axis)) for axis in AXES if axis not in COMPARED]
+        return compared * (1 + sum(n - 1 for n in others) if self.one_at_a_time else math.prod(others))
 
     def require_possible(self) -> None:
         """Raises UsageError, naming the field, where a value has no combination that can be, or there are too many."""
-        combinations = math.prod(len(getattr(self, axis)) for axis in AXES)
+        combinations = self._count
         runs = combinations * self.repeats
         if runs > MOST_RUNS:
             raise UsageError(
@@ -128,6 +154,14 @@ def matrix_of(values: Mapping[str, object], where: str) -> Matrix:
 def _axis_value(name: str, value: object, where: str) -> int | float | bool | str | None:
     if name in ("tunnels", "cpus"):
         return _number(name, value, 1, MAX_TUNNELS if name == "tunnels" else MOST_CPUS, where)
+    if name == "mtu":
+        return _number(name, value, LEAST_MTU, MOST_MTU, where)
+    if name == "serial_work":
+        try:
+            serial_work_of(value if isinstance(value, str) else "")
+        except UsageError as error:
+            raise _wrong(name, value, f"{NO_WORK}, or work in a stage such as tx.send:3000", where) from error
+        return str(value)
     if name == "threaded":
         return _flag(name, value, where)
     if name == "lab_crypto":

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from wgprof.analysis.estimate import Estimate
 from wgprof.errors import UsageError
 from wgprof.model.calibrate import machine_from
-from wgprof.model.limits import GSO_MAX_BYTES
 from wgprof.model.machine import Machine
 from wgprof.model.predict import Architecture, Ask, Point, Prediction, predict
 from wgprof.sweep.configuration import DISTRIBUTION, Configuration
 from wgprof.sweep.document import DONE
 from wgprof.sweep.figures import WASTED, Row, mean_and_half
 from wgprof.sweep.file import SweepFile
+from wgprof.sweep.settings import Setting, Told, told, why_not_told
 
 #: How near a ratio has to be.
 WITHIN = 0.15
@@ -23,7 +23,6 @@ WITHIN = 0.15
 NEXT_TO_NOTHING = 0.01
 #: An interval of few repeats may reach beyond what a float holds.
 _MOST_LOG = 500.0
-_LEAST_PACKET = 64
 #: Traffic the model has no counterpart of.
 _OTHER_TRAFFIC = {
     "idle": "nothing is sent",
@@ -65,6 +64,7 @@ class Compared:
     high: float
     busy_predicted: float  # CE
     busy_measured: float
+    taken: tuple[str, ...]  # what was not calibrated, and the number of the configuration it is from
     figures: tuple[Figure, ...]
 
     @property
@@ -85,10 +85,11 @@ class Validation:
     source: str  # what the model was calibrated with
     base: Row
     notes: tuple[str, ...]
+    taken: tuple[str, ...]  # what the model was told beside its calibration, and where it is from
     compared: tuple[Compared, ...]
     not_compared: tuple[tuple[Row, str], ...]  # and why
     scale: float  # measured goodput over predicted throughput of the base
-    scaled: Mapping[str, Prediction]  # by workload: in measured units, named by the sweep's architectures
+    scaled: Mapping[Setting, Prediction]  # in measured units, named by the sweep's architectures
 
     @property
     def tolerance(self) -> float:
@@ -145,17 +146,20 @@ def validate(
 
     Raises UsageError if there is nothing to compare.
     """
-    able = [row for row in rows if not _why_not(row, base)]
-    base = base or (able[0] if able else None)
-    refused = tuple((row, why) for row in rows if (why := _why_not(row, base)))
-    able = [row for row in rows if not _why_not(row, base)]
-    if base is None or base not in able:
-        why = _why_not(base, base) if base is not None else "none of its configurations can be predicted"
+    base = base or next((row for row in rows if not _why_not(row, row, rows)), None)
+    why = "none of its configurations can be predicted" if base is None else _why_not(base, base, rows)
+    if base is None or why:
         raise UsageError(f"there is nothing to compare a prediction with: {why}", "Sweep tcp or udp-small.")
-    by_workload = {r.configuration.workload: _packet_bytes(r.configuration.workload, able, base, machine) for r in able}
-    sizes = {row.number: by_workload[row.configuration.workload] for row in able}
-    predictions = _predictions(machine, able, sizes, seeds, seconds, progress)
-    points = {row.number: _point(predictions[sizes[row.number]], row) for row in able}
+    whys = {row.number: _why_not(row, base, rows) for row in rows}
+    refused = tuple((row, whys[row.number]) for row in rows if whys[row.number])
+    able = [row for row in rows if not whys[row.number]]
+    settings = {row.number: Setting.of(row.configuration) for row in able}
+    tellings = {setting: told(machine, setting, base, rows) for setting in dict.fromkeys(settings.values())}
+    predictions = {
+        setting: _predicted(telling, [r for r in able if settings[r.number] == setting], seeds, seconds, progress)
+        for setting, telling in tellings.items()
+    }
+    points = {row.number: _point(predictions[settings[row.number]], row) for row in able}
     reference = points[base.number]
     if reference.gbit_s <= 0:
         raise UsageError(f"with the costs of {machine.name} nothing arrives in {base.label}", "Calibrate otherwise.")
@@ -173,13 +177,15 @@ def validate(
                 point.high_gbit_s / reference.gbit_s,
                 point.busy_ce,
                 row.busy_ce.value if row.busy_ce else 0.0,
+                tellings[settings[row.number]].taken,
                 _figures(point, row),
             )
         )
     assert base.goodput_mbit_s is not None
     scale = base.goodput_mbit_s.value / 1000 / reference.gbit_s
-    scaled = {r.configuration.workload: _scaled(predictions[sizes[r.number]], scale, able) for r in able}
-    return Validation(machine.name, base, machine.notes, tuple(compared), refused, scale, scaled)
+    scaled = {setting: _scaled(prediction, scale, able) for setting, prediction in predictions.items()}
+    sentences = tuple(dict.fromkeys(s for telling in tellings.values() for s in telling.sentences))
+    return Validation(machine.name, base, machine.notes, sentences, tuple(compared), refused, scale, scaled)
 
 
 def _figures(point: Point, row: Row) -> tuple[Figure, ...]:
@@ -190,20 +196,18 @@ def _figures(point: Point, row: Row) -> tuple[Figure, ...]:
     return tuple(found)
 
 
-def _why_not(row: Row, base: Row | None) -> str:
+def _why_not(row: Row, base: Row, rows: Sequence[Row]) -> str:
     """Why the model has nothing to say of a configuration; empty if it has."""
-    mine, other = row.configuration, (base or row).configuration
+    mine = row.configuration
     if row.goodput_mbit_s is None:
         return "it was not recorded"
     if row.goodput_mbit_s.value <= 0 or _rate(row) <= 0:
         return "nothing arrived"
     if mine.workload in _OTHER_TRAFFIC:
         return _OTHER_TRAFFIC[mine.workload]
-    if mine.lab_crypto != other.lab_crypto:
-        return "the crypto dial is set otherwise than where the costs are from"
-    if mine.kernel != other.kernel:
+    if mine.kernel != base.configuration.kernel:
         return "another kernel, whose costs are its own"
-    return ""
+    return why_not_told(Setting.of(mine), base, rows)
 
 
 def _rate(row: Row) -> float:
@@ -230,46 +234,30 @@ def _ratio(row: Row, base: Row) -> Estimate:
     return Estimate(math.exp(mean), low, high, len(paired))
 
 
-def _packet_bytes(workload: str, rows: Sequence[Row], base: Row, machine: Machine) -> int:
-    """The calibration's where the traffic is of the same kind; else the mean that was sent, which is no result."""
-    if workload == base.configuration.workload:
-        return machine.costs.packet_bytes
-    lengths = [run.packet_bytes for row in rows if row.configuration.workload == workload for run in row.runs]
-    mean = sum(lengths) / len(lengths)
-    return min(max(round(mean), _LEAST_PACKET), GSO_MAX_BYTES)
-
-
 def _model_of(configuration: Configuration) -> Architecture:
     """As the model names it."""
     module = "vanilla" if configuration.module == DISTRIBUTION else configuration.module
     return Architecture(module, configuration.threaded)
 
 
-def _predictions(
-    machine: Machine,
-    rows: Sequence[Row],
-    sizes: dict[int, int],
-    seeds: int,
-    seconds: float,
-    progress: Callable[[int, int], None] | None,
-) -> dict[int, Prediction]:
-    """By packet size: the whole grid of what was recorded with it.  Raises KeyboardInterrupt."""
-    found = {}
-    for size in dict.fromkeys(sizes.values()):
-        mine = [row.configuration for row in rows if sizes[row.number] == size]
-        ask = Ask(
-            machine,
-            tuple(sorted({c.cpus for c in mine})),
-            tuple(sorted({c.tunnels for c in mine})),
-            tuple(dict.fromkeys(_model_of(c) for c in mine)),
-            "loop",
-            size,
-            seeds,
-            seconds,
-        )
-        found[size] = predict(ask, progress)
-        if found[size].interrupted:
-            raise KeyboardInterrupt
+def _predicted(
+    telling: Told, rows: Sequence[Row], seeds: int, seconds: float, progress: Callable[[int, int], None] | None
+) -> Prediction:
+    """The whole grid of what was recorded in one setting.  Raises KeyboardInterrupt."""
+    mine = [row.configuration for row in rows]
+    ask = Ask(
+        telling.machine,
+        tuple(sorted({c.cpus for c in mine})),
+        tuple(sorted({c.tunnels for c in mine})),
+        tuple(dict.fromkeys(_model_of(c) for c in mine)),
+        "loop",
+        telling.packet_bytes,
+        seeds,
+        seconds,
+    )
+    found = predict(ask, progress)
+    if found.interrupted:
+        raise KeyboardInterrupt
     return found
 
 

@@ -21,6 +21,7 @@ from wgprof.lab.own_qemu import host_qemu
 from wgprof.lab.plant import Plant
 from wgprof.lab.qemu import MachineSettings
 from wgprof.lab.recipe import DEFAULT_KERNEL, recipe_for
+from wgprof.lab.tunnel import DEFAULT_MTU, NO_WORK, check_mtu, put_work, serial_work_of
 from wgprof.lab.workload import (
     QUIET_END_S,
     START_S,
@@ -53,6 +54,8 @@ class LabSettings:
     memory_mb: int = 2048
     module: str = ""  # a variant of wgprof.kmod; empty: the distribution's own module
     lab_crypto: float | None = None  # crypto's share of a packet's cost, 0.1 to 0.6; the packets are NOT ENCRYPTED
+    mtu: int = DEFAULT_MTU  # of the tunnels
+    serial_work: str = NO_WORK  # wgprof.lab.tunnel: netfilter rules inside a stage
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class LabTarget:
         workload = self._plant.workload if self._plant else workload_named(self.settings.workload)
         recipe_for(self.settings.kernel)
         check_tunnels(self.settings.tunnels)
+        check_mtu(self.settings.mtu)
+        work = serial_work_of(self.settings.serial_work)
         host_qemu()
         self._duration_s = request.duration_s
         self._stacks_s = request.stacks_s
@@ -117,13 +122,16 @@ class LabTarget:
                 self._notify("lab: the packets are NOT ENCRYPTED, which every view of this recording will say first")
         if self._plant:
             self._plant.before_tunnels(machine)
-        seconds = set_up_tunnels(machine, self.settings.tunnels, self.settings.threaded)
+        seconds = set_up_tunnels(machine, self.settings.tunnels, self.settings.threaded, self.settings.mtu)
         self._notify(f"lab: {self.settings.tunnels} tunnel(s) up after {seconds:.0f} s, workload {workload.name}")
         self._traffic = Traffic(machine, workload, self.settings.tunnels)
         self._traffic.listen()
         machine.wait(prewarmed, 90 * machine.patience)
         if self._plant:
             self._plant.before_traffic(machine)
+        if work is not None:
+            put_work(machine, work)
+            self._notify(f"lab: {work.label}")
         streams = machine.open_agent(agent_command(request))
         return AgentProcess(stdout=streams.stdout, stdin=streams.stdin, description=self.describe())
 

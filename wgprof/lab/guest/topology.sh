@@ -1,10 +1,10 @@
 #!/bin/sh
-# Tunnels between two network namespaces: topology.sh TUNNELS THREADED
+# Tunnels between two network namespaces: topology.sh TUNNELS THREADED [MTU]
 #
 # wga and wgb are joined by a veth pair, the outer link.  Tunnel N is wgN on both sides: 10.N.0.1 in wga,
 # 10.N.0.2 in wgb, UDP port 51820+N.  Ends when every tunnel has shaken hands and carried a ping.
 set -e
-tunnels=$1 threaded=$2
+tunnels=$1 threaded=$2 mtu=${3:-1420}
 umask 077
 modprobe -a wireguard veth
 ip netns add wga
@@ -20,10 +20,10 @@ link set lo up
 link set veth0 up"
 while [ "$number" -lt "$tunnels" ]; do
 	commands_a="$commands_a
-link add wg$number type wireguard
+link add wg$number mtu $mtu type wireguard
 address add 10.$number.0.1/24 dev wg$number"
 	commands_b="$commands_b
-link add wg$number type wireguard
+link add wg$number mtu $mtu type wireguard
 address add 10.$number.0.2/24 dev wg$number"
 	number=$((number + 1))
 done
