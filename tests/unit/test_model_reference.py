@@ -39,6 +39,8 @@ _SCENARIOS = {
     "transmit, inline": Scenario(4, 3, "inline", direction="tx", gso=12),
     "loop": Scenario(2, 2, direction="loop", gso=12, window=300, flows=2),
     "loop, threaded": Scenario(2, 2, direction="loop", gso=12, window=300, threaded=True),
+    "threaded, in turn": Scenario(3, 6, threaded=True, run_to_parity=True),
+    "loop, threaded, in turn": Scenario(2, 2, direction="loop", gso=12, window=300, threaded=True, run_to_parity=True),
     "loop, inline": Scenario(2, 2, "inline", direction="loop", gso=12, window=300),
 }
 

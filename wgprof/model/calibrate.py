@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -197,8 +199,15 @@ def _machine(recording: Tables, sums: _Sums, costs: dict[str, Quantity], name: s
             "window": Quantity(256, 128, 1024, True, "between a burst and a peer's queue"),
             "rtt_us": Quantity(100, 50, 300, True, "two hosts and a switch"),
         },
+        run_to_parity=_kernel(facts) >= (6, 6),
         notes=tuple(notes),
     )
+
+
+def _kernel(facts: Mapping[str, Any]) -> tuple[int, int]:
+    """The kernel's version, of which the scheduler's rules are; a new one if it is not known."""
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", str(facts.get("kernel", "")))
+    return (int(found[1]), int(found[2])) if found else (7, 0)
 
 
 def _moved_shares(recording: Tables) -> dict[str, float]:

@@ -42,6 +42,7 @@ class Scenario:
     queue_limit: int = QUEUE_LIMIT
     budget: int = POLL_BUDGET
     fair_softirqs: bool = False  # a kernel before 6.4: ksoftirqd takes turns with workers
+    run_to_parity: bool = False  # a kernel from 6.6 on: a NAPI thread that wakes waits for its turn among workers
     unbound: bool = False  # crypt work goes to an idle CPU if there is one, not to the next in turn
     decrypt_cpus: tuple[int, ...] = ()  # steering lists; empty: all, or for delivery in `steered`, all in turn
     encrypt_cpus: tuple[int, ...] = ()

@@ -61,7 +61,7 @@ PARAMS = np.dtype(
     + [(n, "i8") for n in (
         "cpus", "nodes", "tunnels", "devices", "inline", "threaded", "dispatch", "budget", "queue_limit", "nic_limit",
         "gso", "flows", "loop", "seed", "direction", "closed", "super", "traced", "decrypt_cpus", "encrypt_cpus",
-        "leaves", "fair", "warm", "rings", "stalls", "items", "sender_thread",
+        "leaves", "fair", "parity", "warm", "rings", "stalls", "items", "sender_thread", "napi_threads",
     )]
     # The first of each kind of FIFO; a CPU's poll list has the CPU's number.
     + [(n, "i8") for n in ("works", "threads", "nics", "peer_queues", "ring_queues", "acks", "sockets")]

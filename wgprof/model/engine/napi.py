@@ -23,6 +23,7 @@ from wgprof.model.engine.layout import (
     POLL,
     SERVED_NAPI,
     SOFTIRQ,
+    THREAD,
     WORK,
     Sim,
 )
@@ -120,9 +121,12 @@ def finish_poll(s: Sim, c: int, level: int, tunnel: int, n: int, now: float) -> 
         else:
             napi.scheduled = 0
     elif not again:
-        cpu.thread = -1
         napi.scheduled = 0
-    elif length(s, s.p[0].threads + c) > 0:
+        if level == WORK:
+            cpu.work = -1
+        else:
+            cpu.thread = -1
+    elif level == THREAD and length(s, s.p[0].threads + c) > 0:
         # cond_resched(): threads on one CPU take turns.
         cpu.thread = -1
         push(s, s.p[0].threads + c, tunnel)

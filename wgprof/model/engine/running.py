@@ -166,9 +166,16 @@ def schedule_napi(s: Sim, kicks: Ints, c: int, tunnel: int) -> None:
     napi.done = 0
     if s.p[0].threaded:
         target = place(s, napi.cpu)
-        push(s, s.p[0].threads + target, tunnel)
         owe_wake(s, c)
-        kick(kicks, target, THREAD)
+        if s.p[0].parity:
+            # It takes turns with workers as one of them: pick_eevdf() keeps to who runs until that one's slice is over.
+            if s.cpus[target].work < 0 and length(s, s.p[0].works + target) == 0:
+                s.cpus[target].slept = 1
+            push(s, s.p[0].works + target, s.p[0].napi_threads + tunnel)
+            kick(kicks, target, WORK)
+        else:
+            push(s, s.p[0].threads + target, tunnel)
+            kick(kicks, target, THREAD)
         return
     steered = s.peers[tunnel].cpu
     target = c if steered < 0 else steered

@@ -61,6 +61,7 @@ class Machine:
         self.rings = [Ring(turn) for turn in self.where.first_turn]
         self.queues: list[list[deque[Packet]]] = [[deque() for _ in range(t)] for _ in (RX, TX)]
         self.sources = [Source(scenario.first_window, cpu=n) for n in self.where.sender]
+        self.napi_threads = len(self.rings) + 2 * t  # the first of their numbers among work items
         self.pending: set[tuple[int, int]] = set()
         self.executing: set[tuple[int, int]] = set()
         self.kicks: list[tuple[int, int]] = []
@@ -189,11 +190,14 @@ class Machine:
                     self._begin(cpu)
                 return
             turn_over = cpu.resched or self.env.now - cpu.work_since > slice_ns(self.scenario.cores)
-            if cpu.held is None and turn_over and cpu.works:
+            if turn_over and cpu.works and not self._amidst(cpu):
                 cpu.works.append((cpu.work, True))
                 cpu.work = None
             elif cpu.work < len(self.rings):
                 self._consume(cpu, cpu.work)
+                return
+            elif cpu.work >= self.napi_threads:
+                self._poll(cpu, WORK, self.napis[cpu.work - self.napi_threads])
                 return
             elif cpu.work >= len(self.rings) + self.scenario.tunnels:
                 tunnel = cpu.work - len(self.rings) - self.scenario.tunnels
@@ -216,6 +220,12 @@ class Machine:
                     self.start(cpu, WORK, Step(SEND, tunnel, len(heads), length))
                     return
                 self.end_work(cpu)
+
+    def _amidst(self, cpu: Cpu) -> bool:
+        """Whether the CPU's thread holds a packet or is within a poll."""
+        if cpu.work is None or cpu.work < self.napi_threads:
+            return cpu.held is not None
+        return self.napis[cpu.work - self.napi_threads].done > 0
 
     def _begin(self, cpu: Cpu) -> None:
         work, lost_turn = cpu.works.popleft()

@@ -132,9 +132,14 @@ class Reference(Machine):
         if self.scenario.threaded:
             n = len(self.cpus)
             target = min((self.cpus[(napi.cpu + offset) % n] for offset in range(n)), key=lambda c: c.load)
-            target.threads.append(napi)
             cpu.carry += self.ns("wake")
-            self.kicks.append((target.number, THREAD))
+            if self.scenario.run_to_parity:
+                target.slept |= target.work is None and not target.works
+                target.works.append((self.napi_threads + napi.number, False))
+                self.kicks.append((target.number, WORK))
+            else:
+                target.threads.append(napi)
+                self.kicks.append((target.number, THREAD))
             return
         steered = self.where.deliver[napi.number]
         target = cpu if steered < 0 else self.cpus[steered]
@@ -164,9 +169,11 @@ class Reference(Machine):
             cpu.napi = None
             if again:
                 cpu.polls.append(napi)
+        elif not again and level == WORK:
+            cpu.work = None
         elif not again:
             cpu.thread = None
-        elif cpu.threads:
+        elif level == THREAD and cpu.threads:
             cpu.thread = None
             cpu.threads.append(napi)
 
