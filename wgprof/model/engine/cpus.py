@@ -23,6 +23,7 @@ from wgprof.model.engine.layout import (
 )
 from wgprof.model.engine.napi import start_poll
 from wgprof.model.engine.nic import start_nic
+from wgprof.model.engine.reading import start_read
 from wgprof.model.engine.running import rest, resume, serve, spend, start, suspend
 from wgprof.model.engine.sending import start_send, start_xmit
 
@@ -116,6 +117,9 @@ def start_work(s: Sim, c: int, now: float) -> bool:
             elif cpu.work < p.rings:
                 start_crypt(s, c, cpu.work, now)
                 return True
+            elif cpu.work >= p.readers:
+                if start_read(s, c, cpu.work - p.readers, now):
+                    return True
             elif cpu.work >= p.napi_threads:
                 start_poll(s, c, WORK, cpu.work - p.napi_threads, now)
                 return True
@@ -135,7 +139,8 @@ def start_work(s: Sim, c: int, now: float) -> bool:
 def is_amidst(s: Sim, c: int) -> bool:
     """Whether this CPU's thread holds a packet, or is within a poll: it does not let another go on there."""
     cpu, first = s.cpus[c], s.p[0].napi_threads
-    return bool(cpu.held >= 0 or (cpu.work >= first and s.napis[cpu.work - first].done > 0))
+    polls = first <= cpu.work < s.p[0].readers
+    return bool(cpu.held >= 0 or (polls and s.napis[cpu.work - first].done > 0))
 
 
 @inlined

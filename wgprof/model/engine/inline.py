@@ -10,6 +10,7 @@ from wgprof.model.engine.layout import (
     BUSY_DECRYPT,
     BUSY_DELIVER,
     BUSY_ENCRYPT,
+    BUSY_ENDS,
     BUSY_RECEIVE,
     BUSY_SEND,
     BUSY_XMIT,
@@ -27,6 +28,7 @@ from wgprof.model.engine.layout import (
     Ints,
     Sim,
 )
+from wgprof.model.engine.reading import to_read
 from wgprof.model.engine.running import serve, spend, start
 
 
@@ -47,8 +49,10 @@ def start_inline(s: Sim, c: int, queue: int, now: float) -> None:
         spend(s, c, BUSY_XMIT, xmit)
         spend(s, c, BUSY_ENCRYPT, encrypt)
         spend(s, c, BUSY_SEND, sending)
+        own = p.write * first.segments if p.loop else 0.0
+        spend(s, c, BUSY_ENDS, own)
         serve(s, SERVED_TX_INLINE, xmit + encrypt + sending)
-        start(s, c, now, SOFTIRQ, INLINE, queue, 1, -1, xmit + encrypt + sending)
+        start(s, c, now, SOFTIRQ, INLINE, queue, 1, -1, own + xmit + encrypt + sending)
         return
     n, run, before = 0, 0, -1
     receive, decrypt, delivery = 0.0, 0.0, p.poll_setup
@@ -78,9 +82,18 @@ def start_inline(s: Sim, c: int, queue: int, now: float) -> None:
 @compiled
 def finish_inline(s: Sim, kicks: Ints, c: int, queue: int, n: int, now: float) -> None:
     """Deliver or send all of them."""
+    run, before = 0, -1
     for _ in range(n):
         packet = pop(s, s.p[0].nics + queue)
-        if s.packets[packet].direction == RX:
-            deliver(s, c, packet, now)
-        else:
+        if s.packets[packet].direction != RX:
             send(s, kicks, c, packet, now)
+            continue
+        tunnel = s.packets[packet].tunnel
+        if tunnel != before and run > 0:
+            to_read(s, kicks, before, supers(s, run))
+            run = 0
+        before = tunnel
+        run += 1
+        deliver(s, c, packet, now)
+    if run > 0:
+        to_read(s, kicks, before, supers(s, run))

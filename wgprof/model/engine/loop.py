@@ -98,7 +98,7 @@ def finish(s: Sim, kicks: Ints, c: int, now: float) -> None:
         hand_off(s, kicks, c, pop(s, s.p[0].nics + what), now)
         go_on(s, c, what, 1)
     elif kind == POLL:
-        finish_poll(s, c, level, what, n, now)
+        finish_poll(s, kicks, c, level, what, n, now)
     elif kind == CONSUME:
         finish_consume(s, c, packet)
     elif kind == XMIT:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from wgprof.model.engine.compiled import compiled, inlined
 from wgprof.model.engine.delivery import send
 from wgprof.model.engine.draws import service_ns
-from wgprof.model.engine.fifos import length, peek, pop, push, push_front
+from wgprof.model.engine.fifos import length, peek, pop, push
 from wgprof.model.engine.layout import (
+    BUSY_ENDS,
     BUSY_HANDOFF,
     BUSY_SEND,
     BUSY_XMIT,
@@ -24,7 +25,7 @@ from wgprof.model.engine.layout import (
 )
 from wgprof.model.engine.napi import note_stall, queue_of, ready_heads
 from wgprof.model.engine.nic import allocate, arrive, release
-from wgprof.model.engine.running import distance, end_work, hop, kick, place, serve, spend, start
+from wgprof.model.engine.running import distance, end_work, hop, place, serve, spend, start, wake_thread
 from wgprof.model.engine.sources import lost
 
 #: Hand-offs that are sent as one step; only how often the simulator looks depends on it.
@@ -48,13 +49,7 @@ def to_send(s: Sim, kicks: Ints, tunnel: int, packet: int, now: float) -> None:
         return
     source.awake = 1
     source.cpu = place(s, source.cpu)
-    cpu = s.cpus[source.cpu]
-    if cpu.work < 0 and length(s, p.works + source.cpu) == 0:
-        cpu.slept = 1
-    # A thread that slept goes before workers that have run: check_preempt_wakeup_fair(), and cond_resched() in these.
-    cpu.resched = 1
-    push_front(s, p.works + source.cpu, p.rings + p.tunnels + tunnel)
-    kick(kicks, source.cpu, WORK)
+    wake_thread(s, kicks, source.cpu, p.rings + p.tunnels + tunnel)
 
 
 @compiled
@@ -65,10 +60,13 @@ def start_xmit(s: Sim, c: int, tunnel: int, now: float) -> bool:
         s.cpus[c].work = -1
         s.sources[tunnel].awake = 0
         return False
-    lasts = p.stage + p.segment * s.packets[peek(s, p.sockets + tunnel, 0)].segments
+    segments = s.packets[peek(s, p.sockets + tunnel, 0)].segments
+    lasts = p.stage + p.segment * segments
+    own = p.write * segments
     spend(s, c, BUSY_XMIT, lasts)
     spend(s, c, BUSY_HANDOFF, p.handoff)
-    start(s, c, now, WORK, XMIT, tunnel, 1, -1, lasts + p.handoff)
+    spend(s, c, BUSY_ENDS, own)
+    start(s, c, now, WORK, XMIT, tunnel, 1, -1, own + lasts + p.handoff)
     return True
 
 

@@ -23,6 +23,7 @@ from wgprof.model.reference.objects import (
     INLINE,
     NIC,
     POLL,
+    READ,
     RX,
     SEND,
     SOFTIRQ,
@@ -40,6 +41,9 @@ from wgprof.model.reference.objects import (
     Step,
 )
 from wgprof.model.scenario import Scenario
+
+#: What acknowledgements cost, by server.
+ACKS = ("ack_encrypt", "ack_send", "ack_decrypt", "ack_deliver")
 
 
 class Machine:
@@ -60,7 +64,7 @@ class Machine:
         self.nics: list[deque[Packet]] = [deque() for _ in range(c)]
         self.rings = [Ring(turn) for turn in self.where.first_turn]
         self.queues: list[list[deque[Packet]]] = [[deque() for _ in range(t)] for _ in (RX, TX)]
-        self.sources = [Source(scenario.first_window, cpu=n) for n in self.where.sender]
+        self.sources = [Source(scenario.first_window, cpu=n, reader_cpu=n) for n in self.where.sender]
         self.napi_threads = len(self.rings) + 2 * t  # the first of their numbers among work items
         self.pending: set[tuple[int, int]] = set()
         self.executing: set[tuple[int, int]] = set()
@@ -196,6 +200,15 @@ class Machine:
             elif cpu.work < len(self.rings):
                 self._consume(cpu, cpu.work)
                 return
+            elif cpu.work >= self.napi_threads + self.scenario.tunnels:
+                tunnel = cpu.work - self.napi_threads - self.scenario.tunnels
+                source = self.sources[tunnel]
+                if source.unread:
+                    length = source.unread * sum(map(self.ns, ("read", *ACKS)))
+                    self.start(cpu, WORK, Step(READ, tunnel, source.unread, length))
+                    source.unread = 0
+                    return
+                cpu.work, source.reading = None, False
             elif cpu.work >= self.napi_threads:
                 self._poll(cpu, WORK, self.napis[cpu.work - self.napi_threads])
                 return
@@ -203,7 +216,8 @@ class Machine:
                 tunnel = cpu.work - len(self.rings) - self.scenario.tunnels
                 source = self.sources[tunnel]
                 if source.socket:
-                    length = self.ns("stage") + self.ns("segment") * source.socket[0].segments + self.ns("handoff")
+                    each = self.ns("write") + self.ns("segment")
+                    length = self.ns("stage") + each * source.socket[0].segments + self.ns("handoff")
                     self.start(cpu, WORK, Step(XMIT, tunnel, 1, length))
                     return
                 cpu.work, source.awake = None, False
@@ -223,7 +237,7 @@ class Machine:
 
     def _amidst(self, cpu: Cpu) -> bool:
         """Whether the CPU's thread holds a packet or is within a poll."""
-        if cpu.work is None or cpu.work < self.napi_threads:
+        if cpu.work is None or not 0 <= cpu.work - self.napi_threads < self.scenario.tunnels:
             return cpu.held is not None
         return self.napis[cpu.work - self.napi_threads].done > 0
 
@@ -278,6 +292,8 @@ class Machine:
         if heads:
             length = self.ns("poll_setup") if napi.done == 0 else 0.0
             length += sum(self.touched("deliver", cpu, packet) for packet in heads)
+        if level == SOFTIRQ and napi.done == 0:
+            length += self.ns("softirq")
         self.start(cpu, level, Step(POLL, napi.number, len(heads), length))
 
     def _inline(self, cpu: Cpu, queue: int) -> None:
@@ -285,6 +301,7 @@ class Machine:
         if first.direction == TX:
             length = self.ns("stage") + self.ns("segment") * first.segments
             length += self.service("encrypt", first) + self.service("send", first)
+            length += self.ns("write") * first.segments if self.scenario.direction == "loop" else 0.0
             self.start(cpu, SOFTIRQ, Step(INLINE, queue, 1, length))
             return
         budget = self.scenario.budget - self.napis[self.scenario.tunnels + queue].done

@@ -1,0 +1,100 @@
+"""The tables of a recording that calibration reads, within its window, of data and of acknowledgements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from wgprof.analysis.tables import STAGES, Tables, direction_of, ints, only, total, within
+from wgprof.analysis.window import Window
+
+#: Peers whose packets in a direction are smaller than this share of the largest peer's only acknowledge in it.
+_SMALL = 0.25
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Tables of a recording: of all packets, or of some peers' alone."""
+
+    stages: pd.DataFrame
+    executions: pd.DataFrame
+    cpus: pd.DataFrame
+    histograms: pd.DataFrame
+    objects: pd.DataFrame
+
+    def packets(self, stage: str) -> int:
+        """Packets that passed a stage."""
+        return total(only(self.stages, stage=stage), "packets")
+
+    def service_ns(self, stage: str) -> int:
+        """CPU time in a stage."""
+        return total(only(self.stages, stage=stage), "service_ns")
+
+    def size(self, stage: str) -> float:
+        """Mean packet at a stage, bytes."""
+        return total(only(self.stages, stage=stage), "bytes") / max(self.packets(stage), 1)
+
+    def server(self, name: str, column: str) -> int:
+        """A column's sum over a server's executions."""
+        return total(only(self.executions, server=name), column)
+
+    @property
+    def productive(self) -> int:
+        """Polls that delivered something."""
+        return self.server("rx.napi", "executions") - self.server("rx.napi", "empty")
+
+    @property
+    def busy_ns(self) -> int:
+        """CPU time, by the kernel's account."""
+        return sum(total(self.cpus, column) for column in ("user_ns", "system_ns", "softirq_ns", "irq_ns"))
+
+    @property
+    def outside_ns(self) -> int:
+        """CPU time outside of WireGuard's stages and servers, and of the softirqs they run in."""
+        path = (
+            total(self.stages, "service_ns") + total(self.executions, "busy_ns") + total(self.cpus, "probe_net_rx_ns")
+        )
+        return max(self.busy_ns - path, 0)
+
+
+def sums_of(recording: Tables, window: Window) -> Sums:
+    """All of a recording's, within a window."""
+
+    def table(name: str) -> pd.DataFrame:
+        return within(recording.table(name), window)
+
+    return Sums(table("stages"), table("executions"), table("cpus"), table("histograms"), recording.table("objects"))
+
+
+def data_and_acknowledgements(sums: Sums) -> tuple[Sums, Sums]:
+    """A direction in which a peer's packets are far smaller than others' carries TCP's acknowledgements alone."""
+    sizes: dict[tuple[str, int], float] = {}
+    for direction, (_, stage, _) in STAGES.items():
+        by_peer = only(sums.stages, stage=stage).groupby("object", observed=True)[["packets", "bytes"]].sum()
+        by_peer = by_peer[by_peer["packets"] > 0]
+        for peer, size in (by_peer["bytes"] / by_peer["packets"]).items():
+            sizes[direction, int(str(peer))] = float(size)
+    small = {key for key, size in sizes.items() if size < _SMALL * max(sizes.values())}
+    return _without(sums, small), _without(sums, set(sizes) - small)
+
+
+def _without(sums: Sums, peers: set[tuple[str, int]]) -> Sums:
+    def kept(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+        names = frame[column].astype("category").cat
+        directions = [direction_of(str(name)) for name in names.categories]
+        keep = np.ones(len(frame), dtype=bool)
+        objects = ints(frame, "object")
+        for direction, peer in peers:
+            of = [number for number, name in enumerate(directions) if name == direction]
+            keep &= ~(np.isin(names.codes.to_numpy(), of) & (objects == peer))
+        return frame[keep]
+
+    return Sums(
+        kept(sums.stages, "stage"),
+        kept(sums.executions, "server"),
+        sums.cpus,
+        kept(sums.histograms, "metric"),
+        sums.objects,
+    )
