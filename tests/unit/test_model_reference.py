@@ -17,7 +17,15 @@ from wgprof.model.scenario import Scenario
 _Event = tuple[float, int, int, int, int]
 #: Exponential service makes two events at one moment improbable, so that their order is the rules', not luck's.  No
 #: scenario lets two sources, or one source on two CPUs, act at the same moment.
-_ENDS = {"softirq": 170, "write": 230, "read": 1300, "ack_encrypt": 90, "ack_send": 70, "ack_decrypt": 80}
+_ENDS = {
+    "softirq": 170,
+    "unlock": 210,
+    "write": 230,
+    "read": 1300,
+    "ack_encrypt": 90,
+    "ack_send": 70,
+    "ack_decrypt": 80,
+}
 _COSTS = only("exponential", **{name: q.value for name, q in MODERN.costs.items()} | _ENDS | {"ack_deliver": 110})
 _SCENARIOS = {
     "one tunnel": Scenario(4, 1),

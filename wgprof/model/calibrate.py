@@ -67,7 +67,8 @@ def machine_from(recording: Tables, name: str) -> Machine:
     both = sent >= LEAST
     size = min(max(round(data.size("rx.deliver")), 64), GSO_MAX_BYTES)
     of = _Of(sums, data, acks, size, _supers_per_packet(data, size), *part_softirqs(sums))
-    costs = _receive_costs(of, name) | (_transmit_costs(data, name) if both else {})
+    costs = _receive_costs(of, name)
+    costs |= _transmit_costs(data, costs["consume"].value, name) if both else {}
     scale = costs["receive"].value / read_machine(shipped("xeon-e5-2660v3")).costs.costs["receive"].value
     costs |= _assumed(scale, costs)
     return _machine(recording, of, costs, name, both=both)
@@ -97,19 +98,41 @@ def _receive_costs(of: _Of, name: str) -> dict[str, Quantity]:
         "softirq": of.around_poll,
         "poll_setup": _about(setup, "rx.napi: busy time of polls that delivered, beside rx.deliver"),
         "poll_empty": _about(wasted, "rx.napi: time in empty polls" if empty else "a quarter of poll_setup"),
-        "consume": _per_packet(of.all, "decrypt.work"),
+        **_worker_costs(data),
         "work": _per_empty(of.all, "decrypt.work"),
     }  # fmt: skip
 
 
-def _transmit_costs(sums: Sums, name: str) -> dict[str, Quantity]:
+def _worker_costs(data: Sums) -> dict[str, Quantity]:
+    """A decrypt worker's time beside its packets, and of that what softirqs at its unlock cost it."""
+    loop = _per_packet(data, "decrypt.work")
+    server = "decrypt.work: busy time outside of the stage"
+    if total(data.softirq_polls, "executions") < LEAST:
+        twice = Quantity(
+            loop.value, 0.0, 2 * loop.value, True, f"as much as {server}, which had no softirqs with polls"
+        )
+        return {"consume": loop, "unlock": twice}
+    half, why = 0.5 * loop.value, f"half of {server}; the recording does not part it"
+    return {
+        "consume": Quantity(half, 0.4 * half, 2 * half, True, why),
+        "unlock": Quantity(half, 0.0, 1.6 * half, True, why),
+    }
+
+
+def _transmit_costs(sums: Sums, consume_ns: float, name: str) -> dict[str, Quantity]:
     stage = only(sums.stages, stage="tx.stage")
     packets, calls, spent = (total(stage, column) for column in ("packets", "calls", "service_ns"))
     half = spent / 2
     why = "half of tx.stage; the recording does not part what a list costs from what a segment costs"
+
+    def with_loop(stage: str, server: str) -> Quantity:
+        """A worker's loop around segments is a part of what they cost; that around lists is a cost of its own."""
+        loop = max(_per_packet(sums, server).value - consume_ns * calls / max(packets, 1), 0.0)
+        return replace(_service(sums, stage, name).plus(loop), why=f"measured: {stage}, and {server} around it")
+
     return {
-        "encrypt": _service(sums, "tx.encrypt", name),
-        "send": _service(sums, "tx.send", name),
+        "encrypt": with_loop("tx.encrypt", "encrypt.work"),
+        "send": with_loop("tx.send", "tx.work"),
         "stage": Quantity(half / max(calls, 1), 0.5 * half / max(calls, 1), 1.5 * half / max(calls, 1), True, why),
         "segment": Quantity(
             half / max(packets, 1), 0.5 * half / max(packets, 1), 1.5 * half / max(packets, 1), True, why

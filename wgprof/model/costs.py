@@ -28,6 +28,7 @@ MEANINGS: Mapping[str, str] = {
     "poll_setup": "a poll that delivers, beside its packets",
     "stack": "what GRO made of several packets goes up the stack",
     "softirq": "net_rx_action() around a peer's poll, outside of it",
+    "unlock": "softirqs with a peer's poll begun at a decrypt worker's unlock, of the worker's time",
     "write": "the sending application and its socket, a packet",
     "read": "the receiving application and its socket, what GRO made of several packets",
     "ack_encrypt": "acknowledgements of what GRO made of several packets: their encryption",
@@ -43,7 +44,7 @@ ONLY_TX = ("encrypt", "send", "stage", "segment")
 #: Costs of the two ends of a tunnel, which are on this machine in a loop alone.
 ONLY_LOOP = ("write", "read", "ack_encrypt", "ack_send", "ack_decrypt", "ack_deliver")
 #: Costs that a description may leave out; they are then 0.
-OPTIONAL = ("softirq", *ONLY_LOOP)
+OPTIONAL = ("softirq", "unlock", *ONLY_LOOP)
 SHAPES = ("constant", "exponential", "table")
 
 

@@ -43,8 +43,8 @@ def costs_of_ends(
         ("ack_decrypt", "rx.decrypt", "decrypt.work"),
         ("ack_deliver", "rx.deliver", "rx.napi"),
     ):
-        # A device's workers are recorded for all its peers together.
-        of = acks if server in ("tx.work", "rx.napi") else sums
+        # A device's workers are recorded for all its peers together, whatever their packets are.
+        of = acks if acks.server(server, "packets") else sums
         per_packet = of.server(server, "busy_ns") / max(of.packets(stage), 1)
         ns = (acks.service_ns(stage) + per_packet * acks.packets(stage)) / supers
         spread = 0.2 if acks.packets(stage) >= LEAST else 1.0

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from wgprof.analysis.histogram import REPRESENTATIVE, counts_of
-from wgprof.analysis.tables import FloatArray, IntArray, ints, only
+from wgprof.analysis.tables import FloatArray, IntArray, only
 from wgprof.model.costs import Quantity
 from wgprof.model.sums import Sums
 
@@ -61,12 +61,9 @@ def part_softirqs(sums: Sums) -> tuple[Quantity, Quantity]:
     Least squares over intervals and CPUs, since packets are received on one CPU and polled on others; where these are
     too much alike, or nobody polls in softirqs, the two are assumed to cost the same.
     """
-    threaded = sums.objects["object"].to_numpy()[sums.objects["threaded"].to_numpy() == 1]
-    napi = only(sums.executions, server="rx.napi")
-    napi = napi[~np.isin(ints(napi, "object"), threaded)]
     spent = _by_cpu(sums.cpus, "probe_net_rx_ns")
     received = _by_cpu(only(sums.stages, stage="rx.receive"), "packets").reindex(spent.index, fill_value=0.0)
-    polls = _by_cpu(napi, "executions").reindex(spent.index, fill_value=0.0)
+    polls = _by_cpu(sums.softirq_polls, "executions").reindex(spent.index, fill_value=0.0)
     counts = np.stack([received.to_numpy(dtype=np.float64), polls.to_numpy(dtype=np.float64)], axis=1)
     ns = spent.to_numpy(dtype=np.float64)
     used = counts.sum(axis=1) > 0

@@ -46,6 +46,13 @@ class Sums:
         return self.server("rx.napi", "executions") - self.server("rx.napi", "empty")
 
     @property
+    def softirq_polls(self) -> pd.DataFrame:
+        """Executions of the NAPIs that are polled in softirqs, not in threads."""
+        threaded = ints(only(self.objects, threaded=1), "object")
+        napi = only(self.executions, server="rx.napi")
+        return napi[~np.isin(ints(napi, "object"), threaded)]
+
+    @property
     def busy_ns(self) -> int:
         """CPU time, by the kernel's account."""
         return sum(total(self.cpus, column) for column in ("user_ns", "system_ns", "softirq_ns", "irq_ns"))
@@ -76,19 +83,24 @@ def data_and_acknowledgements(sums: Sums) -> tuple[Sums, Sums]:
         by_peer = by_peer[by_peer["packets"] > 0]
         for peer, size in (by_peer["bytes"] / by_peer["packets"]).items():
             sizes[direction, int(str(peer))] = float(size)
+    device = dict(zip(ints(sums.objects, "object").tolist(), ints(sums.objects, "device").tolist(), strict=True))
     small = {key for key, size in sizes.items() if size < _SMALL * max(sizes.values())}
-    return _without(sums, small), _without(sums, set(sizes) - small)
+    large = set(sizes) - small
+    # A device's workers are of the kind that its peers are; of data, if they are of both.
+    of_large = {(direction, device.get(peer, 0)) for direction, peer in large}
+    of_small = {(direction, device.get(peer, 0)) for direction, peer in small} - of_large
+    return _without(sums, small | of_small), _without(sums, large | of_large)
 
 
-def _without(sums: Sums, peers: set[tuple[str, int]]) -> Sums:
+def _without(sums: Sums, unwanted: set[tuple[str, int]]) -> Sums:
     def kept(frame: pd.DataFrame, column: str) -> pd.DataFrame:
         names = frame[column].astype("category").cat
         directions = [direction_of(str(name)) for name in names.categories]
         keep = np.ones(len(frame), dtype=bool)
         objects = ints(frame, "object")
-        for direction, peer in peers:
-            of = [number for number, name in enumerate(directions) if name == direction]
-            keep &= ~(np.isin(names.codes.to_numpy(), of) & (objects == peer))
+        for direction, number in unwanted:
+            of = [at for at, name in enumerate(directions) if name == direction]
+            keep &= ~(np.isin(names.codes.to_numpy(), of) & (objects == number))
         return frame[keep]
 
     return Sums(

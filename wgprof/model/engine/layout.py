@@ -59,7 +59,7 @@ PARAMS = np.dtype(
     [(n, "f8") for n in (
         "handoff", "consume", "wake", "switch", "work", "hold", "transfer", "cross", "poll_empty", "poll_setup",
         "stack", "softirq", "stage", "segment", "write", "read", "ack_encrypt", "ack_send", "ack_decrypt",
-        "ack_deliver", "numa", "rtt", "warmup", "end", "slice", "softirq_limit", "window", "gap",
+        "ack_deliver", "unlock", "numa", "rtt", "warmup", "end", "slice", "softirq_limit", "window", "gap",
         "packet_bits", "link_ns_bit", "link_free", "sender", "latency_sum", "stall_sum",
     )]
     + [(n, "i8") for n in (

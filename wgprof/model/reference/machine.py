@@ -267,7 +267,8 @@ class Machine:
         """Take a packet under the ring's lock; pending softirqs run before it is worked on."""
         if cpu.held is not None:
             packet, cpu.held = cpu.held, None
-            self.start(cpu, WORK, Step(CRYPT, number, 1, self._crypt(cpu, packet), packet))
+            length = self._crypt(cpu, packet) + (self.ns("unlock") if packet.direction == RX else 0.0)
+            self.start(cpu, WORK, Step(CRYPT, number, 1, length, packet))
             return
         ring = self.rings[number]
         length = self.lock(ring.consume, cpu) + self.ns("consume")
