@@ -79,7 +79,7 @@ class Scenario:
     @property
     def sender_thread(self) -> bool:
         """Whether wg_xmit runs in an application's thread here; what a gateway forwards is sent in a softirq."""
-        return self.direction == "loop" and self.module != "inline"
+        return self.direction == "loop"
 
     @property
     def first_window(self) -> float:

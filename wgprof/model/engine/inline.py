@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wgprof.model.engine.compiled import compiled
+from wgprof.model.engine.compiled import compiled, inlined
 from wgprof.model.engine.delivery import deliver, send, supers
 from wgprof.model.engine.draws import service_ns
 from wgprof.model.engine.fifos import length, peek, pop
@@ -10,7 +10,6 @@ from wgprof.model.engine.layout import (
     BUSY_DECRYPT,
     BUSY_DELIVER,
     BUSY_ENCRYPT,
-    BUSY_ENDS,
     BUSY_RECEIVE,
     BUSY_SEND,
     BUSY_XMIT,
@@ -26,10 +25,26 @@ from wgprof.model.engine.layout import (
     SERVED_TX_INLINE,
     SOFTIRQ,
     Ints,
+    Records,
     Sim,
 )
 from wgprof.model.engine.reading import to_read
 from wgprof.model.engine.running import serve, spend, start
+
+
+@inlined
+def transmit_ns(s: Sim, c: int, packet: Records) -> float:
+    """What a list takes from wg_xmit to the wire."""
+    p, n = s.p[0], packet.segments
+    xmit = p.stage + p.segment * n
+    encrypt = service_ns(s, ENCRYPT, packet.tunnel, packet.number, n)
+    sending = service_ns(s, SENDING, packet.tunnel, packet.number, n)
+    spend(s, c, BUSY_XMIT, xmit)
+    spend(s, c, BUSY_ENCRYPT, encrypt)
+    spend(s, c, BUSY_SEND, sending)
+    lasts = xmit + encrypt + sending
+    serve(s, SERVED_TX_INLINE, lasts)
+    return float(lasts)
 
 
 @compiled
@@ -43,16 +58,7 @@ def start_inline(s: Sim, c: int, queue: int, now: float) -> None:
     fifo = p.nics + queue
     first = s.packets[peek(s, fifo, 0)]
     if first.direction != RX:
-        xmit = p.stage + p.segment * first.segments
-        encrypt = service_ns(s, ENCRYPT, first.tunnel, first.number, first.segments)
-        sending = service_ns(s, SENDING, first.tunnel, first.number, first.segments)
-        spend(s, c, BUSY_XMIT, xmit)
-        spend(s, c, BUSY_ENCRYPT, encrypt)
-        spend(s, c, BUSY_SEND, sending)
-        own = p.write * first.segments if p.loop else 0.0
-        spend(s, c, BUSY_ENDS, own)
-        serve(s, SERVED_TX_INLINE, xmit + encrypt + sending)
-        start(s, c, now, SOFTIRQ, INLINE, queue, 1, -1, own + xmit + encrypt + sending)
+        start(s, c, now, SOFTIRQ, INLINE, queue, 1, -1, transmit_ns(s, c, first))
         return
     n, run, before = 0, 0, -1
     receive, decrypt, delivery = 0.0, 0.0, p.poll_setup

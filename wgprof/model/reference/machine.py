@@ -216,8 +216,12 @@ class Machine:
                 tunnel = cpu.work - len(self.rings) - self.scenario.tunnels
                 source = self.sources[tunnel]
                 if source.socket:
-                    each = self.ns("write") + self.ns("segment")
-                    length = self.ns("stage") + each * source.socket[0].segments + self.ns("handoff")
+                    packet = source.socket[0]
+                    length = self.ns("stage") + (self.ns("write") + self.ns("segment")) * packet.segments
+                    if self.scenario.module == "inline":
+                        length += self.service("encrypt", packet) + self.service("send", packet)
+                    else:
+                        length += self.ns("handoff")
                     self.start(cpu, WORK, Step(XMIT, tunnel, 1, length))
                     return
                 cpu.work, source.awake = None, False
@@ -302,7 +306,6 @@ class Machine:
         if first.direction == TX:
             length = self.ns("stage") + self.ns("segment") * first.segments
             length += self.service("encrypt", first) + self.service("send", first)
-            length += self.ns("write") * first.segments if self.scenario.direction == "loop" else 0.0
             self.start(cpu, SOFTIRQ, Step(INLINE, queue, 1, length))
             return
         budget = self.scenario.budget - self.napis[self.scenario.tunnels + queue].done

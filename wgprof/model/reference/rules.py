@@ -87,7 +87,11 @@ class Reference(Machine):
             for _ in range(step.n):
                 self._send(cpu, self.queues[TX][step.object].popleft())
         elif step.kind == XMIT:
-            self._hand_off(cpu, self.sources[step.object].socket.popleft())
+            packet = self.sources[step.object].socket.popleft()
+            if self.scenario.module == "inline":
+                self._send(cpu, packet)
+            else:
+                self._hand_off(cpu, packet)
 
     def _crypted(self, cpu: Cpu, packet: Packet) -> None:
         packet.ready, packet.cpu = True, cpu.number
