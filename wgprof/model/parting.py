@@ -15,6 +15,8 @@ from wgprof.model.sums import Sums
 #: Fewer packets than this say nothing about a cost.
 LEAST = 100
 QUANTILES = 64
+#: Polls of fewer packets than this say nothing about what the stack costs for more; and the ranks that are compared.
+_LONG_POLLS, _TYPICAL = 3.0, 0.95
 #: More alike than this, packets and polls of an interval and CPU cannot be told apart.
 _ALIKE = 0.95
 
@@ -38,6 +40,9 @@ def part_delivery(data: Sums, supers_per_packet: float) -> tuple[Quantity, Quant
     deliver = scale * float(low @ REPRESENTATIVE) / kept
     dearest = scale * float(REPRESENTATIVE[np.flatnonzero(low)[-1]])
     stack = scale * float((counts - low) @ REPRESENTATIVE) / (packets - kept) - deliver
+    # What the stack costs grows with what GRO made; what it grows by a packet is a cost of packets.
+    grows = min(scale * _growth(data, counts - low), stack * supers_per_packet)
+    deliver, dearest, stack = deliver + grows, dearest + grows, stack - grows / supers_per_packet
     # As much as the packets that were kept cost more, those that went up cost less.
     other = max(stack - max(dearest - deliver, 0.0) / supers_per_packet, 0.5 * stack)
     why = f"measured: the cheapest {100 * kept / packets:.3g} % of {stage}, as many as were not the last of a poll"
@@ -46,6 +51,23 @@ def part_delivery(data: Sums, supers_per_packet: float) -> tuple[Quantity, Quant
         replace(Quantity(deliver, deliver, max(dearest, deliver), why=why), shape="table", table=shape),
         Quantity(stack, other, stack, why=f"measured: what the others cost more in {stage}"),
     )
+
+
+def _growth(data: Sums, last: IntArray) -> float:
+    """How much longer polls' last packets take for each packet of the poll, in a histogram's ns; 0 if polls are short.
+
+    Longer polls are taken for those whose last packet took longer: the ranks of both are compared.
+    """
+    runs = counts_of(only(data.histograms, metric="rx.napi.packets"))
+    runs[0] = 0
+    if runs.sum() < LEAST or float(runs @ REPRESENTATIVE) < _LONG_POLLS * float(runs.sum()):
+        return 0.0
+    ranks = np.linspace(0.0, _TYPICAL, QUANTILES)
+    length, took = (
+        REPRESENTATIVE[np.searchsorted(np.cumsum(counts), np.maximum(ranks * counts.sum(), 1))]
+        for counts in (runs, last)
+    )
+    return max(float(np.polyfit(length, took, 1)[0]), 0.0)
 
 
 def table_of(counts: IntArray) -> tuple[float, ...]:
