@@ -17,7 +17,16 @@ from wgprof.model.scenario import Scenario
 _Event = tuple[float, int, int, int, int]
 #: Exponential service makes two events at one moment improbable, so that their order is the rules', not luck's.  No
 #: scenario lets two sources, or one source on two CPUs, act at the same moment.
-_COSTS = only("exponential", **{name: MODERN.costs[name].value for name in MODERN.costs})
+_ENDS = {
+    "softirq": 170,
+    "unlock": 210,
+    "write": 230,
+    "read": 1300,
+    "ack_encrypt": 90,
+    "ack_send": 70,
+    "ack_decrypt": 80,
+}
+_COSTS = only("exponential", **{name: q.value for name, q in MODERN.costs.items()} | _ENDS | {"ack_deliver": 110})
 _SCENARIOS = {
     "one tunnel": Scenario(4, 1),
     "vanilla": Scenario(4, 6, window=300, nodes=2),
@@ -39,6 +48,8 @@ _SCENARIOS = {
     "transmit, inline": Scenario(4, 3, "inline", direction="tx", gso=12),
     "loop": Scenario(2, 2, direction="loop", gso=12, window=300, flows=2),
     "loop, threaded": Scenario(2, 2, direction="loop", gso=12, window=300, threaded=True),
+    "threaded, in turn": Scenario(3, 6, threaded=True, run_to_parity=True),
+    "loop, threaded, in turn": Scenario(2, 2, direction="loop", gso=12, window=300, threaded=True, run_to_parity=True),
     "loop, inline": Scenario(2, 2, "inline", direction="loop", gso=12, window=300),
 }
 

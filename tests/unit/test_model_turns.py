@@ -63,7 +63,7 @@ def _check_workers(sim: Sim) -> None:
         heads = _fifo(sim, p.peer_queues + TX * p.tunnels + tunnel)
         if heads and sim.packets[heads[0]].ready:
             assert peer.executing or peer.pending, "tx-queue stranded"
-        sender = [(c, p.items - p.tunnels + tunnel) for c in range(p.cpus)]
+        sender = [(c, p.napi_threads - p.tunnels + tunnel) for c in range(p.cpus)]
         awake = sum(waiting.pop(place, 0) + begun.pop(place, 0) for place in sender)
         assert awake == sim.sources[tunnel].awake >= (sim.fifos[p.sockets + tunnel].len > 0)
     assert +waiting == +expected_waiting and +begun == +expected_begun
@@ -128,3 +128,23 @@ def test_elsewhere_wg_xmit_is_a_softirq(module: str, direction: str) -> None:
     kinds = Counter(kind for _, kind, _ in steps)
     assert not kinds[XMIT]
     assert kinds[NIC] > 50 or module == "inline"
+
+
+def test_a_napi_thread_waits_for_its_turn_where_the_scheduler_keeps_to_who_runs() -> None:
+    """Packets gather meanwhile, so GRO has more to merge; where it may interrupt workers it polls packet by packet."""
+    batch = {}
+    for parity in (False, True):
+        scenario = Scenario(2, 2, direction="loop", threaded=True, window=256, run_to_parity=parity)
+        sim = build(scenario, MODERN, 3, 0.2, 0.0, traced=200_000)
+        run(sim, _kicks(), np.inf)
+        polls = [int(r.n) for r in sim.trace[: sim.p[0].traced] if r.kind == POLL and r.n]
+        batch[parity] = sum(polls) / len(polls)
+        assert sim.cpus["thread"].max() < 0 or not parity
+    assert batch[True] > 5 * batch[False]
+
+
+def test_a_poll_in_a_thread_is_not_left_for_another() -> None:
+    scenario = Scenario(1, 2, direction="loop", threaded=True, window=256, run_to_parity=True)
+    steps = _steps(scenario, MODERN, 0.1, cpu=0)
+    after = {(b == POLL) for (_, a, n), (_, b, _) in pairwise(steps) if a == POLL and n and b not in (NIC,)}
+    assert after == {True}

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from wgprof.analysis.histogram import REPRESENTATIVE, counts_of
+from wgprof.analysis.histogram import counts_of
 from wgprof.analysis.journeys import join_journeys
-from wgprof.analysis.tables import STAGES, Tables, only, total, within
+from wgprof.analysis.tables import STAGES, Tables, only, total
 from wgprof.analysis.variant import variant_of
 from wgprof.analysis.window import active_window
 from wgprof.errors import RecordingError
 from wgprof.model.costs import Costs, Quantity, known
+from wgprof.model.ends import costs_of_ends
 from wgprof.model.limits import GSO_MAX_BYTES
 from wgprof.model.machine import Machine, read_machine
 from wgprof.model.machines import shipped
+from wgprof.model.parting import LEAST, part_delivery, part_softirqs, table_of
+from wgprof.model.sums import Sums, data_and_acknowledgements, sums_of
 
 #: What no recording shows; taken from the public description, in proportion to how fast a packet is received here.
-_ASSUMED = ("wake", "switch", "hold", "transfer", "cross", "stack")
-_QUANTILES = 64
-#: Fewer packets than this say nothing about a cost.
-_LEAST = 100
+_ASSUMED = ("wake", "switch", "hold", "transfer", "cross")
+#: So much of a stage at most is that another CPU had the packet before.
+_MOST_CROSS = {"decrypt": 0.3, "deliver": 0.3}
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """The tables of a recording, within its window."""
+class _Of:
+    """A recording's sums: of all packets, of data, of acknowledgements; and how many GRO made of a packet of data."""
 
-    stages: pd.DataFrame
-    executions: pd.DataFrame
-    cpus: pd.DataFrame
-    histograms: pd.DataFrame
+    all: Sums
+    data: Sums
+    acks: Sums
+    size: int
+    supers_per_packet: float
+    around_packet: Quantity  # softirqs, ns
+    around_poll: Quantity
 
 
 def machine_from(recording: Tables, name: str) -> Machine:
@@ -50,57 +56,83 @@ def machine_from(recording: Tables, name: str) -> Machine:
     window = active_window(recording.table("intervals"), recording.table("stages"))
     if window is None:
         raise RecordingError(f"{name} has no traffic: its table stages is empty", "Record while packets flow.")
-    sums = _Sums(*(within(recording.table(t), window) for t in ("stages", "executions", "cpus", "histograms")))
-    received = total(only(sums.stages, stage="rx.decrypt"), "packets")
-    sent = total(only(sums.stages, stage="tx.encrypt"), "packets")
-    if received < _LEAST:
+    sums = sums_of(recording, window)
+    data, acks = data_and_acknowledgements(sums)
+    received, sent = data.packets("rx.decrypt"), data.packets("tx.encrypt")
+    if received < LEAST:
         raise RecordingError(
             f"{name} has {received} packets of stage rx.decrypt in its table stages, too few to calibrate with",
-            f"Record the receiving end, with at least {_LEAST} packets.",
+            f"Record the receiving end, with at least {LEAST} packets.",
         )
-    costs = _receive_costs(sums, name) | (_transmit_costs(sums, name) if sent >= _LEAST else {})
+    both = sent >= LEAST
+    size = min(max(round(data.size("rx.deliver")), 64), GSO_MAX_BYTES)
+    of = _Of(sums, data, acks, size, _supers_per_packet(data, size), *part_softirqs(sums))
+    costs = _receive_costs(of, name)
+    costs |= _transmit_costs(data, costs["consume"].value, name) if both else {}
     scale = costs["receive"].value / read_machine(shipped("xeon-e5-2660v3")).costs.costs["receive"].value
     costs |= _assumed(scale, costs)
-    return _machine(recording, sums, costs, name, both=sent >= _LEAST)
+    return _machine(recording, of, costs, name, both=both)
 
 
-def _receive_costs(sums: _Sums, name: str) -> dict[str, Quantity]:
-    receive = _service(sums, "rx.receive", name)
-    packets = max(total(only(sums.stages, stage="rx.receive"), "packets"), 1)
-    # NET_RX softirqs outside of WireGuard's stages: the NIC's NAPI, IP and UDP.
-    driver = total(sums.cpus, "probe_net_rx_ns") / packets
+def _receive_costs(of: _Of, name: str) -> dict[str, Quantity]:
+    data = of.data
+    receive = _service(data, "rx.receive", name)
     handoff = receive.scaled(0.5)
-    napi = only(sums.executions, server="rx.napi")
-    polls, empty = total(napi, "executions"), total(napi, "empty")
+    polls, empty = data.server("rx.napi", "executions"), data.server("rx.napi", "empty")
     if polls <= empty:
         raise RecordingError(
             f"{name} has no rx.napi that delivered anything in its table executions",
             "Record with all probes attached: `wgprof doctor` says what is missing.",
         )
-    setup = (total(napi, "busy_ns") - total(napi, "empty_ns")) / (polls - empty)
-    wasted = total(napi, "empty_ns") / empty if empty else 0.25 * setup
+    setup = (data.server("rx.napi", "busy_ns") - data.server("rx.napi", "empty_ns")) / (polls - empty)
+    wasted = data.server("rx.napi", "empty_ns") / empty if empty else 0.25 * setup
+    deliver = _service(data, "rx.deliver", name)
+    parted = part_delivery(data, of.supers_per_packet)
     return {
         "receive": replace(receive.scaled(0.5), why="half of rx.receive, and the softirqs in front of it")
-        .plus(driver),
+        .plus(of.around_packet.value),
         "handoff": replace(handoff, low=receive.low * 0.2, high=receive.high * 0.8, assumed=True,
                            why="half of rx.receive; the recording does not part it"),
-        "decrypt": _service(sums, "rx.decrypt", name),
-        "deliver": _service(sums, "rx.deliver", name),
+        "decrypt": _service(data, "rx.decrypt", name),
+        **({"deliver": parted[0], "stack": parted[1]} if parted else {"deliver": deliver}),
+        "softirq": of.around_poll,
         "poll_setup": _about(setup, "rx.napi: busy time of polls that delivered, beside rx.deliver"),
         "poll_empty": _about(wasted, "rx.napi: time in empty polls" if empty else "a quarter of poll_setup"),
-        "consume": _per_packet(sums, "decrypt.work"),
-        "work": _per_empty(sums, "decrypt.work"),
+        **_worker_costs(data),
+        "work": _per_empty(of.all, "decrypt.work"),
     }  # fmt: skip
 
 
-def _transmit_costs(sums: _Sums, name: str) -> dict[str, Quantity]:
+def _worker_costs(data: Sums) -> dict[str, Quantity]:
+    """A decrypt worker's time beside its packets, and of that what softirqs at its unlock cost it."""
+    loop = _per_packet(data, "decrypt.work")
+    server = "decrypt.work: busy time outside of the stage"
+    if total(data.softirq_polls, "executions") < LEAST:
+        twice = Quantity(
+            loop.value, 0.0, 2 * loop.value, True, f"as much as {server}, which had no softirqs with polls"
+        )
+        return {"consume": loop, "unlock": twice}
+    half, why = 0.5 * loop.value, f"half of {server}; the recording does not part it"
+    return {
+        "consume": Quantity(half, 0.4 * half, 2 * half, True, why),
+        "unlock": Quantity(half, 0.0, 1.6 * half, True, why),
+    }
+
+
+def _transmit_costs(sums: Sums, consume_ns: float, name: str) -> dict[str, Quantity]:
     stage = only(sums.stages, stage="tx.stage")
     packets, calls, spent = (total(stage, column) for column in ("packets", "calls", "service_ns"))
     half = spent / 2
     why = "half of tx.stage; the recording does not part what a list costs from what a segment costs"
+
+    def with_loop(stage: str, server: str) -> Quantity:
+        """A worker's loop around segments is a part of what they cost; that around lists is a cost of its own."""
+        loop = max(_per_packet(sums, server).value - consume_ns * calls / max(packets, 1), 0.0)
+        return replace(_service(sums, stage, name).plus(loop), why=f"measured: {stage}, and {server} around it")
+
     return {
-        "encrypt": _service(sums, "tx.encrypt", name),
-        "send": _service(sums, "tx.send", name),
+        "encrypt": with_loop("tx.encrypt", "encrypt.work"),
+        "send": with_loop("tx.send", "tx.work"),
         "stage": Quantity(half / max(calls, 1), 0.5 * half / max(calls, 1), 1.5 * half / max(calls, 1), True, why),
         "segment": Quantity(
             half / max(packets, 1), 0.5 * half / max(packets, 1), 1.5 * half / max(packets, 1), True, why
@@ -108,7 +140,7 @@ def _transmit_costs(sums: _Sums, name: str) -> dict[str, Quantity]:
     }
 
 
-def _service(sums: _Sums, stage: str, name: str) -> Quantity:
+def _service(sums: Sums, stage: str, name: str) -> Quantity:
     """A stage's mean service time a packet; its 95 % interval from the recording's intervals; its distribution."""
     rows = only(sums.stages, stage=stage)
     by_interval = rows.groupby("t_ns", observed=True)[["packets", "service_ns"]].sum()
@@ -124,20 +156,16 @@ def _service(sums: _Sums, stage: str, name: str) -> Quantity:
     error = float(np.sqrt(np.sum((spent - mean * packets) ** 2) * n / max(n - 1, 1)) / packets.sum())
     quantity = Quantity(mean, max(mean - 1.96 * error, 0.0), mean + 1.96 * error, why=f"measured: {stage}")
     counts = counts_of(only(sums.histograms, metric=f"{stage}.service"))
-    if counts.sum() < _LEAST:
-        return quantity
-    ranks = (np.arange(_QUANTILES) + 0.5) / _QUANTILES * counts.sum()
-    table = REPRESENTATIVE[np.searchsorted(np.cumsum(counts), ranks)]
-    return replace(quantity, shape="table", table=tuple(float(q) for q in table / table.mean()))
+    return quantity if counts.sum() < LEAST else replace(quantity, shape="table", table=table_of(counts))
 
 
-def _per_packet(sums: _Sums, server: str) -> Quantity:
+def _per_packet(sums: Sums, server: str) -> Quantity:
     rows = only(sums.executions, server=server)
     spent = total(rows, "busy_ns") - total(rows, "empty_ns")
     return _about(max(spent, 0) / max(total(rows, "packets"), 1), f"{server}: busy time outside of the stage")
 
 
-def _per_empty(sums: _Sums, server: str) -> Quantity:
+def _per_empty(sums: Sums, server: str) -> Quantity:
     rows = only(sums.executions, server=server)
     empty = total(rows, "empty")
     return _about(total(rows, "empty_ns") / empty if empty else 0.0, f"{server}: time in empty executions")
@@ -154,41 +182,48 @@ def _assumed(scale: float, measured: Mapping[str, Quantity]) -> dict[str, Quanti
     for name in _ASSUMED:
         why = f"not in a recording: {scale:.3g} times the public description's, as receive is here"
         found[name] = replace(public[name].scaled(scale), assumed=True, why=why)
-    # What crosses CPUs, and what goes up the stack, is in the measured stages; it is only moved out of them.
-    found["cross"] = _within(found["cross"], measured["decrypt"], 0.3)
-    found["stack"] = _within(found["stack"], measured["deliver"], 0.5)
+    # What crosses CPUs is in the measured stages; it is only moved out of them, as is what goes up the stack if the
+    # recording does not show that.
+    found["cross"] = _within(found["cross"], min(share * measured[name].value for name, share in _MOST_CROSS.items()))
+    if "stack" not in measured:
+        stack = replace(public["stack"].scaled(scale), assumed=True, why=why)
+        found["stack"] = _within(stack, 0.5 * measured["deliver"].value)
     return found
 
 
-def _within(part: Quantity, whole: Quantity, share: float) -> Quantity:
-    most = share * whole.value
+def _within(part: Quantity, most: float) -> Quantity:
     return replace(part, value=min(part.value, most), low=0.0, high=max(min(part.high, most), min(part.value, most)))
 
 
-def _machine(recording: Tables, sums: _Sums, costs: dict[str, Quantity], name: str, *, both: bool) -> Machine:
-    stage = only(sums.stages, stage="rx.decrypt" if not both else "tx.stage")
-    size = max(round(total(stage, "bytes") / max(total(stage, "packets"), 1)), 64)
+def _machine(recording: Tables, of: _Of, costs: dict[str, Quantity], name: str, *, both: bool) -> Machine:
+    sums = of.all
     for cost, share in _moved_shares(recording).items():
         if cost in costs:
             costs[cost] = costs[cost].plus(-share * costs["cross"].value)
-    costs["deliver"] = costs["deliver"].plus(-costs["stack"].value * _supers_per_packet(sums, size))
-    fixed = 0.1 * costs["decrypt"].value
-    xmit = only(sums.stages, stage="tx.stage")
+    if costs["stack"].assumed:
+        costs["deliver"] = costs["deliver"].plus(-costs["stack"].value * of.supers_per_packet)
+    xmit = only(of.data.stages, stage="tx.stage")
     batch = total(xmit, "packets") / max(total(xmit, "calls"), 1) if both else 16.0
     facts = recording.manifest.get("machine")
     facts = facts if isinstance(facts, Mapping) else {}
     online, nodes = facts.get("cpus_online"), facts.get("numa_nodes")
     cores = len(online) if isinstance(online, list) else len({int(c) for c in sums.cpus["cpu"].unique()})
-    outside = _outside_share(sums)
-    notes = [f"{outside * 100:.0f} % of the recorded CPU time was outside WireGuard's path and is not in the model"]
-    if not both:
+    share = 100 * sums.outside_ns / max(sums.busy_ns, 1)
+    notes = [f"{share:.0f} % of the recorded CPU time was outside WireGuard's path"]
+    if both:
+        costs |= costs_of_ends(
+            sums, of.data, of.acks, of.supers_per_packet, of.around_packet.value, of.around_poll.value
+        )
+        notes[0] += ": a loop has it, as the two ends' own; other directions leave it out"
+    else:
+        notes[0] += " and is not in the model"
         notes.append("the recording has no transmit costs")
     target = recording.manifest.get("target")
     if isinstance(target, Mapping) and target.get("kind") == "lab":
         notes.append("recorded in the lab: ratios mean something, Gbit/s do not")
     return Machine(
         name,
-        Costs(size, costs, Quantity(fixed, 0.0, 3 * fixed, True, "not in a recording: a tenth of decrypt"), known(1.0)),
+        Costs(of.size, costs, _crypto_fixed(of, costs["decrypt"].value), known(1.0)),
         cores,
         0,
         len(nodes) if isinstance(nodes, Mapping) and nodes else 1,
@@ -197,8 +232,15 @@ def _machine(recording: Tables, sums: _Sums, costs: dict[str, Quantity], name: s
             "window": Quantity(256, 128, 1024, True, "between a burst and a peer's queue"),
             "rtt_us": Quantity(100, 50, 300, True, "two hosts and a switch"),
         },
+        run_to_parity=_kernel(facts) >= (6, 6),
         notes=tuple(notes),
     )
+
+
+def _kernel(facts: Mapping[str, Any]) -> tuple[int, int]:
+    """The kernel's version, of which the scheduler's rules are; a new one if it is not known."""
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", str(facts.get("kernel", "")))
+    return (int(found[1]), int(found[2])) if found else (7, 0)
 
 
 def _moved_shares(recording: Tables) -> dict[str, float]:
@@ -210,18 +252,24 @@ def _moved_shares(recording: Tables) -> dict[str, float]:
         for step, stage in enumerate(stages, start=1):
             seen = rows[journeys.seen[step - 1, rows] & journeys.seen[step, rows]]
             moved = journeys.cpu[step - 1, seen] != journeys.cpu[step, seen]
-            shares[stage.partition(".")[2]] = float(moved.mean()) if moved.size >= _LEAST else 1.0
+            shares[stage.partition(".")[2]] = float(moved.mean()) if moved.size >= LEAST else 1.0
     return shares
 
 
-def _supers_per_packet(sums: _Sums, size: int) -> float:
+def _supers_per_packet(data: Sums, size: int) -> float:
     """How often something went up the stack, a packet: GRO ends with the poll, and at 64 KB."""
-    napi = only(sums.executions, server="rx.napi")
-    packets = max(total(only(sums.stages, stage="rx.deliver"), "packets"), 1)
-    return min(max((total(napi, "executions") - total(napi, "empty")) / packets, size / GSO_MAX_BYTES), 1.0)
+    return min(max(data.productive / max(data.packets("rx.deliver"), 1), size / GSO_MAX_BYTES), 1.0)
 
 
-def _outside_share(sums: _Sums) -> float:
-    busy = sum(total(sums.cpus, c) for c in ("user_ns", "system_ns", "softirq_ns", "irq_ns"))
-    path = total(sums.stages, "service_ns") + total(sums.executions, "busy_ns") + total(sums.cpus, "probe_net_rx_ns")
-    return max(1 - path / busy, 0.0) if busy else 0.0
+def _crypto_fixed(of: _Of, decrypt_ns: float) -> Quantity:
+    """The part of decrypt that does not grow with the packet, from what acknowledgements took."""
+    stage = "rx.decrypt"
+    if of.acks.packets(stage) < LEAST:
+        fixed = 0.1 * decrypt_ns
+        return Quantity(fixed, 0.0, 3 * fixed, True, "not in a recording: a tenth of decrypt")
+    large, small = (sums.service_ns(stage) / sums.packets(stage) for sums in (of.data, of.acks))
+    a_byte = (large - small) / max(of.data.size(stage) - of.acks.size(stage), 1.0)
+    fixed = min(max(large - a_byte * of.data.size(stage), 0.0), decrypt_ns)
+    return Quantity(
+        fixed, 0.7 * fixed, min(1.3 * fixed, decrypt_ns), why=f"measured: {stage} of packets that acknowledge"
+    )

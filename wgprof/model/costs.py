@@ -27,12 +27,24 @@ MEANINGS: Mapping[str, str] = {
     "poll_empty": "a poll that delivers nothing",
     "poll_setup": "a poll that delivers, beside its packets",
     "stack": "what GRO made of several packets goes up the stack",
+    "softirq": "net_rx_action() around a peer's poll, outside of it",
+    "unlock": "softirqs with a peer's poll begun at a decrypt worker's unlock, of the worker's time",
+    "write": "the sending application and its socket, a packet",
+    "read": "the receiving application and its socket, what GRO made of several packets",
+    "ack_encrypt": "acknowledgements of what GRO made of several packets: their encryption",
+    "ack_send": "acknowledgements of the same: their transmit work",
+    "ack_decrypt": "acknowledgements of the same: their decryption",
+    "ack_deliver": "acknowledgements of the same: their delivery to the sender's socket",
 }
 #: Costs with a distribution; the others are constants.
 DISTRIBUTED = ("receive", "decrypt", "deliver", "encrypt", "send")
 #: Costs that only one direction has.
 ONLY_RX = ("receive", "decrypt", "deliver", "poll_empty", "poll_setup", "stack")
 ONLY_TX = ("encrypt", "send", "stage", "segment")
+#: Costs of the two ends of a tunnel, which are on this machine in a loop alone.
+ONLY_LOOP = ("write", "read", "ack_encrypt", "ack_send", "ack_decrypt", "ack_deliver")
+#: Costs that a description may leave out; they are then 0.
+OPTIONAL = ("softirq", "unlock", *ONLY_LOOP)
 SHAPES = ("constant", "exponential", "table")
 
 
@@ -109,7 +121,7 @@ class Costs:
         """Raise UsageError, naming it, if a cost is missing that packets of a direction have."""
         other = {"rx": ONLY_TX, "tx": ONLY_RX, "loop": ()}[direction]
         for name in MEANINGS:
-            if name not in self.costs and name not in other:
+            if name not in self.costs and name not in (*other, *OPTIONAL):
                 raise UsageError(f"costs.{name} is missing", f"It is: {MEANINGS[name]}, in nanoseconds.")
 
     def parameters(self) -> dict[str, Quantity]:

@@ -22,7 +22,10 @@ TRAFFIC = {
     "nic_limit": 1024.0,
 }
 _COUNTS = ("gso", "flows", "window", "nic_limit")
-_MACHINE = ("cores", "rss_queues", "nodes", "numa_factor", "spread", "shared_device", "far_end", "fair_softirqs")
+_MACHINE = (
+    "cores", "rss_queues", "nodes", "numa_factor", "spread", "far_end",
+    "shared_device", "fair_softirqs", "run_to_parity",
+)  # fmt: skip
 _TOP = ("name", "version", "packet_bytes", "costs", "machine", "traffic")
 _KEYS = ("value", "range", "assumed", "why", "shape", "quantiles")
 VERSION = 1
@@ -40,6 +43,7 @@ class Machine:
     spread: str = "hash"
     shared_device: bool = False
     fair_softirqs: bool = False  # the kernel is older than 6.4
+    run_to_parity: bool = False  # the kernel is 6.6 or newer
     far_end: str = "fast"  # who sends to us: somebody who is never the limit, or the same machine and module
     direction: str = "rx"
     traffic: Mapping[str, Quantity] = field(default_factory=dict)
@@ -75,6 +79,7 @@ class Machine:
             spread=self.spread,
             shared_device=self.shared_device,
             fair_softirqs=self.fair_softirqs,
+            run_to_parity=self.run_to_parity,
             packet_bytes=size,
             rtt_us=values["rtt_us"],
             link_gbit_s=values["link_gbit_s"],
@@ -138,6 +143,7 @@ def machine_of(document: Mapping[str, Any]) -> Machine:
         spread,
         _flag(machine, "shared_device"),
         _flag(machine, "fair_softirqs"),
+        _flag(machine, "run_to_parity"),
         far_end,
         "rx",
         {name: _quantity(value, f"traffic.{name}") for name, value in traffic.items()},

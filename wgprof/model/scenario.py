@@ -42,6 +42,7 @@ class Scenario:
     queue_limit: int = QUEUE_LIMIT
     budget: int = POLL_BUDGET
     fair_softirqs: bool = False  # a kernel before 6.4: ksoftirqd takes turns with workers
+    run_to_parity: bool = False  # a kernel from 6.6 on: a NAPI thread that wakes waits for its turn among workers
     unbound: bool = False  # crypt work goes to an idle CPU if there is one, not to the next in turn
     decrypt_cpus: tuple[int, ...] = ()  # steering lists; empty: all, or for delivery in `steered`, all in turn
     encrypt_cpus: tuple[int, ...] = ()
@@ -78,7 +79,7 @@ class Scenario:
     @property
     def sender_thread(self) -> bool:
         """Whether wg_xmit runs in an application's thread here; what a gateway forwards is sent in a softirq."""
-        return self.direction == "loop" and self.module != "inline"
+        return self.direction == "loop"
 
     @property
     def first_window(self) -> float:

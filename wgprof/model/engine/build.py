@@ -50,7 +50,7 @@ def build(scenario: Scenario, costs: Costs, seed: int, length_s: float, warmup_s
     pool = sum(sockets) + c * scenario.nic_limit + 2 * t * scenario.queue_limit + (64 + scenario.gso) * (c + 1)
     sizes = [
         *[t + c] * c,  # poll lists
-        *[2 * rings + 3 * t + 4] * c,  # run queues of work items
+        *[2 * rings + 5 * t + 4] * c,  # run queues of work items
         *[t + 1] * c,  # of threads
         *[scenario.nic_limit] * c,
         *[scenario.queue_limit] * (2 * t + rings),
@@ -79,7 +79,8 @@ def build(scenario: Scenario, costs: Costs, seed: int, length_s: float, warmup_s
     )
     p = sim.p[0]
     p.works, p.threads, p.nics, p.peer_queues, p.ring_queues = c, 2 * c, 3 * c, 4 * c, 4 * c + 2 * t
-    p.acks, p.rings, p.items = 4 * c + 2 * t + rings, rings, rings + 2 * t
+    p.acks, p.rings = 4 * c + 2 * t + rings, rings
+    p.napi_threads, p.readers, p.items = rings + 2 * t, rings + 3 * t, rings + 4 * t
     p.sockets = p.acks + t
     p.pending, p.executing, p.crypt_on = queued, queued + c * rings, queued + 2 * c * rings
     p.free_list = p.crypt_on + 2 * c
@@ -120,7 +121,7 @@ def _parameters(sim: Sim, scenario: Scenario, costs: Costs) -> None:
     p.closed = scenario.rate_pps is None
     p.gap = gap_ns(scenario)
     p.link_ns_bit = 1.0 / scenario.link_gbit_s if scenario.link_gbit_s else 0.0
-    p.sender, p.fair = scenario.sender_ns, scenario.fair_softirqs
+    p.sender, p.fair, p.parity = scenario.sender_ns, scenario.fair_softirqs, scenario.run_to_parity
     p.sender_thread = scenario.sender_thread
     p.cpus, p.nodes, p.tunnels = scenario.cores, scenario.nodes, scenario.tunnels
     p.inline, p.threaded = scenario.module == "inline", scenario.threaded
@@ -149,6 +150,6 @@ def _machine(sim: Sim, scenario: Scenario, seed: int) -> None:
     sim.napis["cpu"][:t] = np.arange(t) % c
     sim.rings["next_cpu"] = where.first_turn
     sim.rings["produced_on"] = sim.rings["consumed_on"] = -1
-    sim.sources["cpu"] = where.sender
+    sim.sources["cpu"] = sim.sources["reader_cpu"] = where.sender
     sim.sources["window"] = scenario.first_window
     set_times(sim, c, np.array(where.start_ns))

@@ -23,6 +23,7 @@ from wgprof.model.engine.layout import (
 )
 from wgprof.model.engine.napi import start_poll
 from wgprof.model.engine.nic import start_nic
+from wgprof.model.engine.reading import start_read
 from wgprof.model.engine.running import rest, resume, serve, spend, start, suspend
 from wgprof.model.engine.sending import start_send, start_xmit
 
@@ -108,12 +109,19 @@ def start_work(s: Sim, c: int, now: float) -> bool:
     p = s.p[0]
     while True:
         if cpu.work >= 0:
-            if cpu.held < 0 and length(s, p.works + c) > 0 and (cpu.resched or now - cpu.work_since > p.slice):
+            turn_over = cpu.resched or now - cpu.work_since > p.slice
+            if turn_over and length(s, p.works + c) > 0 and not is_amidst(s, c):
                 # Each item has a worker of its own, and the scheduler lets them take turns.
                 push(s, p.works + c, cpu.work + p.items)
                 cpu.work = -1
             elif cpu.work < p.rings:
                 start_crypt(s, c, cpu.work, now)
+                return True
+            elif cpu.work >= p.readers:
+                if start_read(s, c, cpu.work - p.readers, now):
+                    return True
+            elif cpu.work >= p.napi_threads:
+                start_poll(s, c, WORK, cpu.work - p.napi_threads, now)
                 return True
             elif cpu.work >= p.rings + p.tunnels:
                 if start_xmit(s, c, cpu.work - p.rings - p.tunnels, now):
@@ -125,6 +133,14 @@ def start_work(s: Sim, c: int, now: float) -> bool:
             return False
         begin_work(s, c, now)
         return True
+
+
+@inlined
+def is_amidst(s: Sim, c: int) -> bool:
+    """Whether this CPU's thread holds a packet, or is within a poll: it does not let another go on there."""
+    cpu, first = s.cpus[c], s.p[0].napi_threads
+    polls = first <= cpu.work < s.p[0].readers
+    return bool(cpu.held >= 0 or (polls and s.napis[cpu.work - first].done > 0))
 
 
 @inlined

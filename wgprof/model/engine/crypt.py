@@ -48,14 +48,18 @@ def start_crypt(s: Sim, c: int, ring_number: int, now: float) -> None:
     The unlock runs softirqs that are pending on this CPU: then the packet waits, taken and not decrypted
     (ptr_ring_consume_bh).
     """
-    cpu = s.cpus[c]
+    cpu, p = s.cpus[c], s.p[0]
     if cpu.held >= 0:
         packet = cpu.held
         cpu.held = -1
-        start(s, c, now, WORK, CRYPT, ring_number, 1, packet, crypt_ns(s, c, packet))
+        lasts = crypt_ns(s, c, packet)
+        if ring_number % 2 == RX:
+            spend(s, c, BUSY_HANDOFF, p.unlock)
+            serve(s, SERVED_DECRYPT, p.unlock)
+            lasts += p.unlock
+        start(s, c, now, WORK, CRYPT, ring_number, 1, packet, lasts)
         return
     ring = s.rings[ring_number]
-    p = s.p[0]
     waited = spin(ring.consume_free, now)
     locked = waited + p.hold + (p.transfer if ring.consumed_on != c else 0.0)
     ring.consume_free = now + locked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wgprof.model.engine.compiled import compiled
+from wgprof.model.engine.compiled import compiled, inlined
 from wgprof.model.engine.delivery import deliver, send, supers
 from wgprof.model.engine.draws import service_ns
 from wgprof.model.engine.fifos import length, peek, pop
@@ -25,9 +25,26 @@ from wgprof.model.engine.layout import (
     SERVED_TX_INLINE,
     SOFTIRQ,
     Ints,
+    Records,
     Sim,
 )
+from wgprof.model.engine.reading import to_read
 from wgprof.model.engine.running import serve, spend, start
+
+
+@inlined
+def transmit_ns(s: Sim, c: int, packet: Records) -> float:
+    """What a list takes from wg_xmit to the wire."""
+    p, n = s.p[0], packet.segments
+    xmit = p.stage + p.segment * n
+    encrypt = service_ns(s, ENCRYPT, packet.tunnel, packet.number, n)
+    sending = service_ns(s, SENDING, packet.tunnel, packet.number, n)
+    spend(s, c, BUSY_XMIT, xmit)
+    spend(s, c, BUSY_ENCRYPT, encrypt)
+    spend(s, c, BUSY_SEND, sending)
+    lasts = xmit + encrypt + sending
+    serve(s, SERVED_TX_INLINE, lasts)
+    return float(lasts)
 
 
 @compiled
@@ -41,14 +58,7 @@ def start_inline(s: Sim, c: int, queue: int, now: float) -> None:
     fifo = p.nics + queue
     first = s.packets[peek(s, fifo, 0)]
     if first.direction != RX:
-        xmit = p.stage + p.segment * first.segments
-        encrypt = service_ns(s, ENCRYPT, first.tunnel, first.number, first.segments)
-        sending = service_ns(s, SENDING, first.tunnel, first.number, first.segments)
-        spend(s, c, BUSY_XMIT, xmit)
-        spend(s, c, BUSY_ENCRYPT, encrypt)
-        spend(s, c, BUSY_SEND, sending)
-        serve(s, SERVED_TX_INLINE, xmit + encrypt + sending)
-        start(s, c, now, SOFTIRQ, INLINE, queue, 1, -1, xmit + encrypt + sending)
+        start(s, c, now, SOFTIRQ, INLINE, queue, 1, -1, transmit_ns(s, c, first))
         return
     n, run, before = 0, 0, -1
     receive, decrypt, delivery = 0.0, 0.0, p.poll_setup
@@ -78,9 +88,18 @@ def start_inline(s: Sim, c: int, queue: int, now: float) -> None:
 @compiled
 def finish_inline(s: Sim, kicks: Ints, c: int, queue: int, n: int, now: float) -> None:
     """Deliver or send all of them."""
+    run, before = 0, -1
     for _ in range(n):
         packet = pop(s, s.p[0].nics + queue)
-        if s.packets[packet].direction == RX:
-            deliver(s, c, packet, now)
-        else:
+        if s.packets[packet].direction != RX:
             send(s, kicks, c, packet, now)
+            continue
+        tunnel = s.packets[packet].tunnel
+        if tunnel != before and run > 0:
+            to_read(s, kicks, before, supers(s, run))
+            run = 0
+        before = tunnel
+        run += 1
+        deliver(s, c, packet, now)
+    if run > 0:
+        to_read(s, kicks, before, supers(s, run))

@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 # Levels of a CPU, by priority, and nothing.
 IDLE, WORK, THREAD, SOFTIRQ = -1, 0, 1, 2
 # Kinds of step.
-WORK_BEGIN, CONSUME, CRYPT, SEND, POLL, NIC, INLINE, THREAD_BEGIN, XMIT = 1, 2, 3, 4, 5, 6, 7, 8, 9
+WORK_BEGIN, CONSUME, CRYPT, SEND, POLL, NIC, INLINE, THREAD_BEGIN, XMIT, READ = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 # Stages with a distribution of service times.
 RECEIVE, DECRYPT, DELIVER, ENCRYPT, SENDING = 0, 1, 2, 3, 4
 STAGE_KINDS = 5
@@ -32,9 +32,12 @@ TABLE_SIZE = 256
 RX, TX = 0, 1
 # What CPU time is spent on.
 BUSY_RECEIVE, BUSY_DECRYPT, BUSY_DELIVER, BUSY_WASTED, BUSY_HANDOFF, BUSY_WAKE = 0, 1, 2, 3, 4, 5
-BUSY_XMIT, BUSY_ENCRYPT, BUSY_SEND, BUSY_SPIN = 6, 7, 8, 9
-BUSY = ("receive", "decrypt", "deliver", "wasted polls", "hand-offs", "wake-ups", "xmit", "encrypt", "send", "spinning")
-BUSY_KINDS = 10
+BUSY_XMIT, BUSY_ENCRYPT, BUSY_SEND, BUSY_SPIN, BUSY_ENDS = 6, 7, 8, 9, 10
+BUSY = (
+    "receive", "decrypt", "deliver", "wasted polls", "hand-offs", "wake-ups", "xmit", "encrypt", "send", "spinning",
+    "the two ends",
+)  # fmt: skip
+BUSY_KINDS = 11
 # Whose execution it was, for what a recording has as a server.
 SERVED_TX_WORK, SERVED_ENCRYPT, SERVED_DECRYPT, SERVED_NAPI, SERVED_TX_INLINE, SERVED_RX_INLINE = 0, 1, 2, 3, 4, 5
 SERVED = ("tx.work", "encrypt.work", "decrypt.work", "rx.napi", "tx.inline", "rx.inline")
@@ -55,13 +58,15 @@ ROUND_ROBIN, UNBOUND = 0, 1
 PARAMS = np.dtype(
     [(n, "f8") for n in (
         "handoff", "consume", "wake", "switch", "work", "hold", "transfer", "cross", "poll_empty", "poll_setup",
-        "stack", "stage", "segment", "numa", "rtt", "warmup", "end", "slice", "softirq_limit", "window", "gap",
+        "stack", "softirq", "stage", "segment", "write", "read", "ack_encrypt", "ack_send", "ack_decrypt",
+        "ack_deliver", "unlock", "numa", "rtt", "warmup", "end", "slice", "softirq_limit", "window", "gap",
         "packet_bits", "link_ns_bit", "link_free", "sender", "latency_sum", "stall_sum",
     )]
     + [(n, "i8") for n in (
         "cpus", "nodes", "tunnels", "devices", "inline", "threaded", "dispatch", "budget", "queue_limit", "nic_limit",
         "gso", "flows", "loop", "seed", "direction", "closed", "super", "traced", "decrypt_cpus", "encrypt_cpus",
-        "leaves", "fair", "warm", "rings", "stalls", "items", "sender_thread",
+        "leaves", "fair", "parity", "warm", "rings", "stalls", "items", "sender_thread", "napi_threads",
+        "readers",
     )]
     # The first of each kind of FIFO; a CPU's poll list has the CPU's number.
     + [(n, "i8") for n in ("works", "threads", "nics", "peer_queues", "ring_queues", "acks", "sockets")]
@@ -116,7 +121,7 @@ PACKET = np.dtype(
 FIFO = np.dtype([(n, "i8") for n in ("head", "len", "base", "size")], align=True)
 SOURCE = np.dtype(
     [("window", "f8"), ("recover", "f8"), ("free", "f8"), ("booked", "f8")]
-    + [(n, "i8") for n in ("number", "flight", "burst", "awake", "cpu")],
+    + [(n, "i8") for n in ("number", "flight", "burst", "awake", "cpu", "unread", "reading", "reader_cpu")],
     align=True,
 )
 NODE = np.dtype([("time", "f8"), ("leaf", "i8")], align=True)

@@ -31,7 +31,7 @@ from wgprof.model.engine.layout import (
 )
 from wgprof.model.engine.napi import finish_poll
 from wgprof.model.engine.nic import allocate, arrive, hand_off
-from wgprof.model.engine.sending import finish_send, to_send
+from wgprof.model.engine.sending import finish_send, finish_xmit, to_send
 from wgprof.model.engine.sources import collect_acks, next_ack
 
 
@@ -98,11 +98,11 @@ def finish(s: Sim, kicks: Ints, c: int, now: float) -> None:
         hand_off(s, kicks, c, pop(s, s.p[0].nics + what), now)
         go_on(s, c, what, 1)
     elif kind == POLL:
-        finish_poll(s, c, level, what, n, now)
+        finish_poll(s, kicks, c, level, what, n, now)
     elif kind == CONSUME:
         finish_consume(s, c, packet)
     elif kind == XMIT:
-        hand_off(s, kicks, c, pop(s, s.p[0].sockets + what), now)
+        finish_xmit(s, kicks, c, pop(s, s.p[0].sockets + what), now)
     elif kind == SEND:
         finish_send(s, kicks, c, what, n, now)
     elif kind == INLINE:

@@ -23,9 +23,12 @@ from wgprof.model.engine.layout import (
     POLL,
     SERVED_NAPI,
     SOFTIRQ,
+    THREAD,
     WORK,
+    Ints,
     Sim,
 )
+from wgprof.model.engine.reading import to_read
 from wgprof.model.engine.running import distance, hop, serve, spend, start
 
 
@@ -60,20 +63,22 @@ def start_poll(s: Sim, c: int, level: int, tunnel: int, now: float) -> None:
         return
     n = ready_heads(s, 0, tunnel, p.budget - napi.done)
     if n == 0:
-        spend(s, c, BUSY_WASTED, p.poll_empty)
+        around = p.softirq if level == SOFTIRQ and napi.done == 0 else 0.0
+        spend(s, c, BUSY_WASTED, p.poll_empty + around)
         serve(s, SERVED_NAPI, p.poll_empty)
         napi.busy += p.poll_empty
-        start(s, c, now, level, POLL, tunnel, 0, -1, p.poll_empty)
+        start(s, c, now, level, POLL, tunnel, 0, -1, p.poll_empty + around)
         return
     lasts = p.poll_setup if napi.done == 0 else 0.0
     for head in range(n):
         packet = s.packets[peek(s, queue_of(s, 0, tunnel), head)]
         own = service_ns(s, DELIVER, tunnel, packet.number, 1)
         lasts += own * distance(s, c, packet) + hop(s, c, packet)
-    spend(s, c, BUSY_DELIVER, lasts)
+    around = p.softirq if level == SOFTIRQ and napi.done == 0 else 0.0
+    spend(s, c, BUSY_DELIVER, lasts + around)
     serve(s, SERVED_NAPI, lasts)
     napi.busy += lasts
-    start(s, c, now, level, POLL, tunnel, n, -1, lasts)
+    start(s, c, now, level, POLL, tunnel, n, -1, lasts + around)
 
 
 @inlined
@@ -88,7 +93,7 @@ def note_stall(s: Sim, direction: int, tunnel: int, now: float) -> None:
 
 
 @compiled
-def finish_poll(s: Sim, c: int, level: int, tunnel: int, n: int, now: float) -> None:
+def finish_poll(s: Sim, kicks: Ints, c: int, level: int, tunnel: int, n: int, now: float) -> None:
     """Deliver what was served, then go on, go to the end of the list, or complete."""
     napi = s.napis[tunnel]
     cpu = s.cpus[c]
@@ -106,6 +111,8 @@ def finish_poll(s: Sim, c: int, level: int, tunnel: int, n: int, now: float) -> 
     if n > 0:
         napi.flush = full or not ready_heads(s, 0, tunnel, 1)
         return
+    if napi.flush:
+        to_read(s, kicks, tunnel, supers(s, napi.done))
     napi.flush = 0
     napi.done = 0
     napi.cpu = c
@@ -120,9 +127,12 @@ def finish_poll(s: Sim, c: int, level: int, tunnel: int, n: int, now: float) -> 
         else:
             napi.scheduled = 0
     elif not again:
-        cpu.thread = -1
         napi.scheduled = 0
-    elif length(s, s.p[0].threads + c) > 0:
+        if level == WORK:
+            cpu.work = -1
+        else:
+            cpu.thread = -1
+    elif level == THREAD and length(s, s.p[0].threads + c) > 0:
         # cond_resched(): threads on one CPU take turns.
         cpu.thread = -1
         push(s, s.p[0].threads + c, tunnel)

@@ -155,6 +155,24 @@ def place(s: Sim, previous: int) -> int:
 
 
 @inlined
+def wake_thread(s: Sim, kicks: Ints, target: int, item: int) -> None:
+    """A thread that takes turns with workers, as one of them, wakes on a CPU.
+
+    It goes before workers that have run: check_preempt_wakeup_fair(), and cond_resched() in these.  From 6.6 on it
+    waits: pick_eevdf() keeps to who runs until that one's slice is over (RUN_TO_PARITY).
+    """
+    cpu, works = s.cpus[target], s.p[0].works + target
+    if cpu.work < 0 and length(s, works) == 0:
+        cpu.slept = 1
+    if s.p[0].parity:
+        push(s, works, item)
+    else:
+        cpu.resched = 1
+        push_front(s, works, item)
+    kick(kicks, target, WORK)
+
+
+@inlined
 def schedule_napi(s: Sim, kicks: Ints, c: int, tunnel: int) -> None:
     """napi_schedule() of a peer on CPU c: marked as missed if it is scheduled already."""
     napi = s.napis[tunnel]
@@ -166,9 +184,12 @@ def schedule_napi(s: Sim, kicks: Ints, c: int, tunnel: int) -> None:
     napi.done = 0
     if s.p[0].threaded:
         target = place(s, napi.cpu)
-        push(s, s.p[0].threads + target, tunnel)
         owe_wake(s, c)
-        kick(kicks, target, THREAD)
+        if s.p[0].parity:
+            wake_thread(s, kicks, target, s.p[0].napi_threads + tunnel)
+        else:
+            push(s, s.p[0].threads + target, tunnel)
+            kick(kicks, target, THREAD)
         return
     steered = s.peers[tunnel].cpu
     target = c if steered < 0 else steered

@@ -5,8 +5,10 @@ from __future__ import annotations
 from wgprof.model.engine.compiled import compiled, inlined
 from wgprof.model.engine.delivery import send
 from wgprof.model.engine.draws import service_ns
-from wgprof.model.engine.fifos import length, peek, pop, push, push_front
+from wgprof.model.engine.fifos import length, peek, pop, push
+from wgprof.model.engine.inline import transmit_ns
 from wgprof.model.engine.layout import (
+    BUSY_ENDS,
     BUSY_HANDOFF,
     BUSY_SEND,
     BUSY_XMIT,
@@ -23,8 +25,8 @@ from wgprof.model.engine.layout import (
     Sim,
 )
 from wgprof.model.engine.napi import note_stall, queue_of, ready_heads
-from wgprof.model.engine.nic import allocate, arrive, release
-from wgprof.model.engine.running import distance, end_work, hop, kick, place, serve, spend, start
+from wgprof.model.engine.nic import allocate, arrive, hand_off, release
+from wgprof.model.engine.running import distance, end_work, hop, place, serve, spend, start, wake_thread
 from wgprof.model.engine.sources import lost
 
 #: Hand-offs that are sent as one step; only how often the simulator looks depends on it.
@@ -48,28 +50,38 @@ def to_send(s: Sim, kicks: Ints, tunnel: int, packet: int, now: float) -> None:
         return
     source.awake = 1
     source.cpu = place(s, source.cpu)
-    cpu = s.cpus[source.cpu]
-    if cpu.work < 0 and length(s, p.works + source.cpu) == 0:
-        cpu.slept = 1
-    # A thread that slept goes before workers that have run: check_preempt_wakeup_fair(), and cond_resched() in these.
-    cpu.resched = 1
-    push_front(s, p.works + source.cpu, p.rings + p.tunnels + tunnel)
-    kick(kicks, source.cpu, WORK)
+    wake_thread(s, kicks, source.cpu, p.rings + p.tunnels + tunnel)
 
 
 @compiled
 def start_xmit(s: Sim, c: int, tunnel: int, now: float) -> bool:
-    """wg_xmit of the thread's next list; False if there is none and it sleeps."""
+    """The thread's next list, with the inline module all of its way; False if there is none and it sleeps."""
     p = s.p[0]
     if length(s, p.sockets + tunnel) == 0:
         s.cpus[c].work = -1
         s.sources[tunnel].awake = 0
         return False
-    lasts = p.stage + p.segment * s.packets[peek(s, p.sockets + tunnel, 0)].segments
-    spend(s, c, BUSY_XMIT, lasts)
-    spend(s, c, BUSY_HANDOFF, p.handoff)
-    start(s, c, now, WORK, XMIT, tunnel, 1, -1, lasts + p.handoff)
+    packet = s.packets[peek(s, p.sockets + tunnel, 0)]
+    own = p.write * packet.segments
+    spend(s, c, BUSY_ENDS, own)
+    if p.inline:
+        lasts = transmit_ns(s, c, packet)
+    else:
+        lasts = p.stage + p.segment * packet.segments
+        spend(s, c, BUSY_XMIT, lasts)
+        spend(s, c, BUSY_HANDOFF, p.handoff)
+        lasts += p.handoff
+    start(s, c, now, WORK, XMIT, tunnel, 1, -1, own + lasts)
     return True
+
+
+@inlined
+def finish_xmit(s: Sim, kicks: Ints, c: int, packet: int, now: float) -> None:
+    """The list is handed over, or with the inline module has left."""
+    if s.p[0].inline:
+        send(s, kicks, c, packet, now)
+    else:
+        hand_off(s, kicks, c, packet, now)
 
 
 @compiled

@@ -23,6 +23,7 @@ from wgprof.model.reference.objects import (
     INLINE,
     NIC,
     POLL,
+    READ,
     RX,
     SEND,
     SOFTIRQ,
@@ -40,6 +41,9 @@ from wgprof.model.reference.objects import (
     Step,
 )
 from wgprof.model.scenario import Scenario
+
+#: What acknowledgements cost, by server.
+ACKS = ("ack_encrypt", "ack_send", "ack_decrypt", "ack_deliver")
 
 
 class Machine:
@@ -60,7 +64,8 @@ class Machine:
         self.nics: list[deque[Packet]] = [deque() for _ in range(c)]
         self.rings = [Ring(turn) for turn in self.where.first_turn]
         self.queues: list[list[deque[Packet]]] = [[deque() for _ in range(t)] for _ in (RX, TX)]
-        self.sources = [Source(scenario.first_window, cpu=n) for n in self.where.sender]
+        self.sources = [Source(scenario.first_window, cpu=n, reader_cpu=n) for n in self.where.sender]
+        self.napi_threads = len(self.rings) + 2 * t  # the first of their numbers among work items
         self.pending: set[tuple[int, int]] = set()
         self.executing: set[tuple[int, int]] = set()
         self.kicks: list[tuple[int, int]] = []
@@ -189,17 +194,34 @@ class Machine:
                     self._begin(cpu)
                 return
             turn_over = cpu.resched or self.env.now - cpu.work_since > slice_ns(self.scenario.cores)
-            if cpu.held is None and turn_over and cpu.works:
+            if turn_over and cpu.works and not self._amidst(cpu):
                 cpu.works.append((cpu.work, True))
                 cpu.work = None
             elif cpu.work < len(self.rings):
                 self._consume(cpu, cpu.work)
                 return
+            elif cpu.work >= self.napi_threads + self.scenario.tunnels:
+                tunnel = cpu.work - self.napi_threads - self.scenario.tunnels
+                source = self.sources[tunnel]
+                if source.unread:
+                    length = source.unread * sum(map(self.ns, ("read", *ACKS)))
+                    self.start(cpu, WORK, Step(READ, tunnel, source.unread, length))
+                    source.unread = 0
+                    return
+                cpu.work, source.reading = None, False
+            elif cpu.work >= self.napi_threads:
+                self._poll(cpu, WORK, self.napis[cpu.work - self.napi_threads])
+                return
             elif cpu.work >= len(self.rings) + self.scenario.tunnels:
                 tunnel = cpu.work - len(self.rings) - self.scenario.tunnels
                 source = self.sources[tunnel]
                 if source.socket:
-                    length = self.ns("stage") + self.ns("segment") * source.socket[0].segments + self.ns("handoff")
+                    packet = source.socket[0]
+                    length = self.ns("stage") + (self.ns("write") + self.ns("segment")) * packet.segments
+                    if self.scenario.module == "inline":
+                        length += self.service("encrypt", packet) + self.service("send", packet)
+                    else:
+                        length += self.ns("handoff")
                     self.start(cpu, WORK, Step(XMIT, tunnel, 1, length))
                     return
                 cpu.work, source.awake = None, False
@@ -216,6 +238,12 @@ class Machine:
                     self.start(cpu, WORK, Step(SEND, tunnel, len(heads), length))
                     return
                 self.end_work(cpu)
+
+    def _amidst(self, cpu: Cpu) -> bool:
+        """Whether the CPU's thread holds a packet or is within a poll."""
+        if cpu.work is None or not 0 <= cpu.work - self.napi_threads < self.scenario.tunnels:
+            return cpu.held is not None
+        return self.napis[cpu.work - self.napi_threads].done > 0
 
     def _begin(self, cpu: Cpu) -> None:
         work, lost_turn = cpu.works.popleft()
@@ -243,7 +271,8 @@ class Machine:
         """Take a packet under the ring's lock; pending softirqs run before it is worked on."""
         if cpu.held is not None:
             packet, cpu.held = cpu.held, None
-            self.start(cpu, WORK, Step(CRYPT, number, 1, self._crypt(cpu, packet), packet))
+            length = self._crypt(cpu, packet) + (self.ns("unlock") if packet.direction == RX else 0.0)
+            self.start(cpu, WORK, Step(CRYPT, number, 1, length, packet))
             return
         ring = self.rings[number]
         length = self.lock(ring.consume, cpu) + self.ns("consume")
@@ -268,6 +297,8 @@ class Machine:
         if heads:
             length = self.ns("poll_setup") if napi.done == 0 else 0.0
             length += sum(self.touched("deliver", cpu, packet) for packet in heads)
+        if level == SOFTIRQ and napi.done == 0:
+            length += self.ns("softirq")
         self.start(cpu, level, Step(POLL, napi.number, len(heads), length))
 
     def _inline(self, cpu: Cpu, queue: int) -> None:

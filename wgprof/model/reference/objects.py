@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import simpy
 
 WORK, THREAD, SOFTIRQ = range(3)
-BEGIN, CONSUME, CRYPT, SEND, POLL, NIC, INLINE, SWITCH, XMIT = range(1, 10)
+BEGIN, CONSUME, CRYPT, SEND, POLL, NIC, INLINE, SWITCH, XMIT, READ = range(1, 11)
 RX, TX = 0, 1
 
 
@@ -79,6 +79,9 @@ class Source:
     booked: float = 0.0
     cpu: int = 0
     awake: bool = False
+    unread: int = 0  # what GRO made of several packets, in the receiver's socket
+    reading: bool = False
+    reader_cpu: int = 0
     socket: deque[Packet] = field(default_factory=deque)
 
 

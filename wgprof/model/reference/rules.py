@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Generator
+from itertools import groupby
 from typing import Any
 
 import simpy
@@ -64,12 +65,16 @@ class Reference(Machine):
             self._hand_off(cpu, self.nics[step.object].popleft())
             self._nic_goes_on(cpu, step.object, 1)
         elif step.kind == INLINE:
+            received = []
             for _ in range(step.n):
                 packet = self.nics[step.object].popleft()
                 if packet.direction == RX:
                     self._deliver(packet.tunnel, 1)
+                    received.append(packet.tunnel)
                 else:
                     self._send(cpu, packet)
+            for tunnel, run in groupby(received):
+                self._to_read(tunnel, self.supers(len(list(run))))
             self._nic_goes_on(cpu, step.object, step.n)
         elif step.kind == POLL:
             self._polled(cpu, level, self.napis[step.object], step.n)
@@ -82,7 +87,11 @@ class Reference(Machine):
             for _ in range(step.n):
                 self._send(cpu, self.queues[TX][step.object].popleft())
         elif step.kind == XMIT:
-            self._hand_off(cpu, self.sources[step.object].socket.popleft())
+            packet = self.sources[step.object].socket.popleft()
+            if self.scenario.module == "inline":
+                self._send(cpu, packet)
+            else:
+                self._hand_off(cpu, packet)
 
     def _crypted(self, cpu: Cpu, packet: Packet) -> None:
         packet.ready, packet.cpu = True, cpu.number
@@ -132,9 +141,12 @@ class Reference(Machine):
         if self.scenario.threaded:
             n = len(self.cpus)
             target = min((self.cpus[(napi.cpu + offset) % n] for offset in range(n)), key=lambda c: c.load)
-            target.threads.append(napi)
             cpu.carry += self.ns("wake")
-            self.kicks.append((target.number, THREAD))
+            if self.scenario.run_to_parity:
+                self._wake_thread(target, self.napi_threads + napi.number)
+            else:
+                target.threads.append(napi)
+                self.kicks.append((target.number, THREAD))
             return
         steered = self.where.deliver[napi.number]
         target = cpu if steered < 0 else self.cpus[steered]
@@ -154,6 +166,8 @@ class Reference(Machine):
         if n:
             napi.flush = full or not self.ready(RX, napi.number, 1)
             return
+        if napi.flush:
+            self._to_read(napi.number, self.supers(napi.done))
         napi.flush = False
         napi.done, napi.cpu = 0, cpu.number
         again = full or napi.missed
@@ -164,9 +178,11 @@ class Reference(Machine):
             cpu.napi = None
             if again:
                 cpu.polls.append(napi)
+        elif not again and level == WORK:
+            cpu.work = None
         elif not again:
             cpu.thread = None
-        elif cpu.threads:
+        elif level == THREAD and cpu.threads:
             cpu.thread = None
             cpu.threads.append(napi)
 
@@ -290,10 +306,27 @@ class Reference(Machine):
         n = len(self.cpus)
         cpu = min((self.cpus[(source.cpu + offset) % n] for offset in range(n)), key=lambda c: c.load)
         source.awake, source.cpu = True, cpu.number
-        if cpu.work is None and not cpu.works:
-            cpu.slept = True
-        cpu.resched = True
-        cpu.works.appendleft((len(self.rings) + self.scenario.tunnels + tunnel, False))
+        self._wake_thread(cpu, len(self.rings) + self.scenario.tunnels + tunnel)
+
+    def _to_read(self, tunnel: int, supers: int) -> None:
+        """For the thread of the tunnel's other end, in a loop."""
+        source, n = self.sources[tunnel], len(self.cpus)
+        if self.scenario.direction != "loop" or not self.ns("read"):
+            return
+        source.unread += supers
+        if not source.reading:
+            cpu = min((self.cpus[(source.reader_cpu + offset) % n] for offset in range(n)), key=lambda c: c.load)
+            source.reading, source.reader_cpu = True, cpu.number
+            self._wake_thread(cpu, self.napi_threads + self.scenario.tunnels + tunnel)
+
+    def _wake_thread(self, cpu: Cpu, item: int) -> None:
+        """A thread that takes turns with workers: before those that have run, or from 6.6 on behind them."""
+        cpu.slept |= cpu.work is None and not cpu.works
+        if self.scenario.run_to_parity:
+            cpu.works.append((item, False))
+        else:
+            cpu.resched = True
+            cpu.works.appendleft((item, False))
         self.kicks.append((cpu.number, WORK))
 
     def _link(self) -> tuple[float, float]:
