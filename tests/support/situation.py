@@ -225,12 +225,12 @@ def receiver(cpus: int = 4, peers: int = 1, pps: float = 20_000, **more: Any) ->
     return situation.journeys(400)
 
 
-def sender(cpus: int = 4, peers: int = 1, pps: float = 20_000, **more: Any) -> Situation:
-    """A healthy machine that sends."""
+def sender(cpus: int = 4, peers: int = 1, pps: float = 20_000, on: int = 0, **more: Any) -> Situation:
+    """A healthy machine that sends, from threads on the CPU `on`."""
     situation = Situation(cpus=cpus, peers=peers, **more)
     each = pps / peers / cpus
     for peer in range(FIRST_PEER, FIRST_PEER + peers):
-        situation.stage("tx.stage", pps / peers, 1.0, cpu=0, peer=peer)
+        situation.stage("tx.stage", pps / peers, 1.0, cpu=on, peer=peer)
         for cpu in range(cpus):
             situation.stage("tx.encrypt", each, 5.0, cpu=cpu, peer=peer)
         situation.stage("tx.send", pps / peers, 2.0, cpu=peer % cpus, peer=peer)
