@@ -122,6 +122,11 @@ class Situation:
             ]
         return self
 
+    def events(self, rows: list[Row]) -> Situation:
+        """Journey events, as they are."""
+        self._fixed["journeys"] = rows
+        return self
+
     def between(self, table: str, **row: Any) -> Situation:
         """A row of a table of what goes on between the stages, which is measured then; without one it is empty."""
         measured = self.manifest.setdefault("detail", {"on": [], "off": {}})["on"]

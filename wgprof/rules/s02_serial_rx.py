@@ -28,7 +28,10 @@ def judge(facts: Facts) -> Judgement:
     evidence = _evidence(facts, law, napi)
     if found:
         return Judgement(found[0].claim, evidence, tuple(found))
-    return Judgement(f"the busiest NAPI, of {napi.label}, is {units.share(law.occupancy.value)} occupied", evidence)
+    reason = f"the busiest NAPI, of {napi.label}, is {units.share(law.occupancy.value)} occupied"
+    if law.full_cap_pps is not None:
+        reason += f"; with polls of {BUDGET} packets it could deliver {units.rate(law.full_cap_pps.value)}"
+    return Judgement(reason, evidence)
 
 
 def _evidence(facts: Facts, law: Law, napi: Napi) -> tuple[Evidence, ...]:
