@@ -82,6 +82,8 @@ def test_a_few_polls_that_were_interrupted_do_not_change_what_a_packet_adds() ->
 def test_polls_that_were_sampled_in_part_or_are_few_say_nothing() -> None:
     assert cost_of(polled([1, 2] * 60), every=2) is None
     assert cost_of(polled([1] * 100 + [2] * 29)) is None
+    dear_alone = dict.fromkeys(range(0, 120, 2), 200_000)
+    assert cost_of(polled([1, 2] * 60, slow=dear_alone)) is None, "other packets come alone than together"
     assert cost_of(polled([4] * 100)) is None, "without polls of one packet the first is not told from the others"
 
 

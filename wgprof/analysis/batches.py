@@ -67,19 +67,16 @@ def _cost(journeys: Journeys, sampling: Sampling, window: Window, peer: int) -> 
     one, several = whole & (packets == 1), whole & (packets > 1)
     if min(np.count_nonzero(one), np.count_nonzero(several)) < _LEAST_POLLS:
         return None
-    further = (time_ns[several] - np.median(time_ns[one])) / (packets[several] - 1)
-    return PollCost(
-        peer,
-        int(np.count_nonzero(whole)),
-        int(np.count_nonzero(several)),
-        float(time_ns[one].mean()),
-        _median(further),
-    )
+    further = _median((time_ns[several] - np.median(time_ns[one])) / (packets[several] - 1))
+    if further.low is None or further.low <= 0:
+        return None  # packets differ so much that those which came alone say nothing of the others
+    number, of_several = (int(np.count_nonzero(kind)) for kind in (whole, several))
+    return PollCost(peer, number, of_several, float(time_ns[one].mean()), further)
 
 
 def _median(values: FloatArray) -> Estimate:
     """With the interval between order statistics, which asks for no distribution (Thompson 1936)."""
-    ordered = np.sort(np.maximum(values, 0.0))
+    ordered = np.sort(values)
     half = _NORMAL * np.sqrt(ordered.size) / 2
     low, high = int(np.floor(ordered.size / 2 - half)), int(np.ceil(ordered.size / 2 + half))
     return Estimate(
