@@ -122,6 +122,11 @@ class Situation:
             ]
         return self
 
+    def events(self, rows: list[Row]) -> Situation:
+        """Journey events, as they are."""
+        self._fixed["journeys"] = rows
+        return self
+
     def between(self, table: str, **row: Any) -> Situation:
         """A row of a table of what goes on between the stages, which is measured then; without one it is empty."""
         measured = self.manifest.setdefault("detail", {"on": [], "off": {}})["on"]
@@ -225,12 +230,12 @@ def receiver(cpus: int = 4, peers: int = 1, pps: float = 20_000, **more: Any) ->
     return situation.journeys(400)
 
 
-def sender(cpus: int = 4, peers: int = 1, pps: float = 20_000, **more: Any) -> Situation:
-    """A healthy machine that sends."""
+def sender(cpus: int = 4, peers: int = 1, pps: float = 20_000, on: int = 0, **more: Any) -> Situation:
+    """A healthy machine that sends, from threads on the CPU `on`."""
     situation = Situation(cpus=cpus, peers=peers, **more)
     each = pps / peers / cpus
     for peer in range(FIRST_PEER, FIRST_PEER + peers):
-        situation.stage("tx.stage", pps / peers, 1.0, cpu=0, peer=peer)
+        situation.stage("tx.stage", pps / peers, 1.0, cpu=on, peer=peer)
         for cpu in range(cpus):
             situation.stage("tx.encrypt", each, 5.0, cpu=cpu, peer=peer)
         situation.stage("tx.send", pps / peers, 2.0, cpu=peer % cpus, peer=peer)

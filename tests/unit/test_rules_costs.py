@@ -132,7 +132,7 @@ def two_nodes(remote_us: float, remote: float = 0.5) -> Situation:
     situation.runs("rx.napi", 5_000, 100_000, 1.0, cpu=1)
     for cpu in range(4):
         situation.cpu(cpu, system=0.3)
-    return situation.runs("decrypt.work", 5_000, 100_000, 1.0, cpu=1, owner=DEVICE)
+    return situation.runs("decrypt.work", 5_000, 100_000, 1.0, cpu=1, owner=DEVICE).journeys(400)
 
 
 def test_s10_finds_crypto_that_is_slower_on_the_other_node() -> None:

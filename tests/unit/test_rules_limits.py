@@ -48,8 +48,13 @@ def test_s16_finds_cpus_that_something_else_fills() -> None:
 
 
 def test_s16_finds_a_single_thread() -> None:
-    top = diagnosed(sender().cpu(3, user=0.97)).top
+    top = diagnosed(sender(on=3).cpu(3, user=0.97)).top
     assert top is not None and (top.id, top.cpu) == ("S16", 3)
+
+
+def test_s16_is_not_a_thread_that_hands_nothing_over() -> None:
+    """A CPU that other work fills limits no throughput while the sender's has time."""
+    assert outcome(sender(on=0).cpu(3, user=0.97), "S16").state == NOT_FOUND
 
 
 def test_s16_is_not_a_nic_that_fills_a_cpu() -> None:

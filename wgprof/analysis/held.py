@@ -48,7 +48,7 @@ class CryptWait:
 
 def held_rows(journeys: Journeys, spans: Spans, window: Window) -> list[Held]:
     """For all peers together first, then every peer; empty when no packet was followed to its delivery."""
-    mine = _complete(journeys, window)
+    mine = complete(journeys, window)
     if not mine.size:
         return []
     # Journeys are sorted by session and nonce once; everything else is along that order.
@@ -62,7 +62,7 @@ def held_rows(journeys: Journeys, spans: Spans, window: Window) -> list[Held]:
 
 def crypt_waits(journeys: Journeys, window: Window) -> list[CryptWait]:
     """The wait for decryption and its length by CPU."""
-    mine = _complete(journeys, window)
+    mine = complete(journeys, window)
     cpu, waited = journeys.cpu[_DECRYPT, mine], journeys.waits_ns(0, mine)
     length = journeys.end_ns[_DECRYPT, mine] - journeys.start_ns[_DECRYPT, mine]
     rows = []
@@ -74,7 +74,8 @@ def crypt_waits(journeys: Journeys, window: Window) -> list[CryptWait]:
     return rows
 
 
-def _complete(journeys: Journeys, window: Window) -> IntArray:
+def complete(journeys: Journeys, window: Window) -> IntArray:
+    """Receive journeys of the window that were followed to their delivery."""
     rows = journeys.rows_of("rx")
     begun = journeys.end_ns[0, rows]
     complete = journeys.seen[:, rows].all(axis=0) & (begun >= window.start_ns) & (begun < window.end_ns)

@@ -252,6 +252,10 @@ class Sampling:
             changed |= (until[end] > until[begin]) & ~self.takes(nonce, every)
         return changed
 
+    def takes_all(self, at_ns: IntArray) -> BoolArray:
+        """At which moments every packet is sampled."""
+        return self._every[self._interval(at_ns)] == 1 if self._starts.size else np.zeros(at_ns.size, dtype=bool)
+
     @property
     def both(self) -> np.ufunc:
         """Of two Ns the N by which what both take is sampled."""

@@ -10,11 +10,12 @@ done one packet at a time for a peer bounds what more cores can give that peer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from wgprof.analysis.batches import BUDGET, PollCost
 from wgprof.analysis.cores import BUSY_COLUMNS, Core
 from wgprof.analysis.estimate import Estimate, ratio, share
 from wgprof.analysis.names import Names
@@ -42,6 +43,7 @@ class Law:
     demand_ns: Estimate  # CPU time a packet, its own
     cap_pps: Estimate | None  # throughput at which it is busy all the time
     occupied_ce: Estimate  # busy_ce, and the time that something else ran on top of it
+    full_cap_pps: Estimate | None = None  # of a NAPI: the cap if its polls were full, where its polls say so
 
     @property
     def utilisation(self) -> Estimate:
@@ -111,9 +113,10 @@ def laws_of(
     cores: Sequence[Core],
     names: Names,
     spans: Spans,
+    polls: Mapping[int, PollCost],
 ) -> Laws:
     """The laws of the servers of an analysis, in its order, then receive softirqs, then the CPUs by direction."""
-    maker = _Maker(stages, executions, spans)
+    maker = _Maker(stages, executions, spans, polls)
     rows = [law for server in servers if server.cpu is None for law in maker.server(server)]
     rows += maker.softirqs(cpus)
     rows += maker.all_cpus(cpus, len(cores))
@@ -122,7 +125,10 @@ def laws_of(
 
 
 class _Maker:
-    def __init__(self, stages: pd.DataFrame, executions: pd.DataFrame, spans: Spans) -> None:
+    def __init__(
+        self, stages: pd.DataFrame, executions: pd.DataFrame, spans: Spans, polls: Mapping[int, PollCost]
+    ) -> None:
+        self._polls = polls
         self._stages = {str(name): rows for name, rows in stages.groupby("stage", observed=True)}
         self._executions = {str(name): rows for name, rows in executions.groupby("server", observed=True)}
         self._spans = spans
@@ -150,7 +156,22 @@ class _Maker:
             packets=packets,
             nested=nested,
         )
+        if law is not None and server.cap_is_least:
+            law = replace(law, full_cap_pps=self._full_cap(server))
         return [law] if law else []
+
+    def _full_cap(self, server: Server) -> Estimate | None:
+        """Of a NAPI, what it would deliver if every poll took its budget."""
+        cost = self._polls.get(-1 if server.object is None else server.object)
+        if cost is None:
+            return None
+        own, empty, runs, in_vain = (
+            float(self._sum("server", server.kind, column, server.object).sum())
+            for column in ("busy_ns", "empty_ns", "executions", "empty")
+        )
+        set_up_ns = (own - empty) / max(runs - in_vain, 1)
+        on_top_ns = float(self._sum("stage", STAGES["rx"][2], "nested_ns", server.object).sum()) / server.packets
+        return cost.packet_ns(BUDGET, set_up_ns / BUDGET + on_top_ns).inverse(1e9)
 
     def softirqs(self, cpus: pd.DataFrame) -> list[Law]:
         """Each CPU's receive softirq: everything from the driver to the hand-off, of the flows that arrive there."""

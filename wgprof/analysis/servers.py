@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from wgprof.analysis.batches import NEAR_BUDGET
 from wgprof.analysis.cores import Core
 from wgprof.analysis.names import Names
 from wgprof.analysis.tables import DIRECTIONS, STAGES, by_object, only, total, within
@@ -54,9 +55,16 @@ class Server:
         return self.occupied_ce / self.capacity
 
     @property
+    def cap_is_least(self) -> bool:
+        """Whether the cap is a lower bound: a NAPI at its limit has full polls, in which a packet costs less."""
+        productive = self.executions - self.empty
+        return self.kind == _SERIAL["rx"][0] and 0 < self.packets < NEAR_BUDGET * productive
+
+    @property
     def caps(self) -> str:
         """What it caps, for a sentence."""
-        return "caps its peer" if self.object is not None else "caps"
+        words = "caps its peer" if self.object is not None else "caps"
+        return f"{words} at no less than" if self.cap_is_least else f"{words} at"
 
 
 def server_rows(

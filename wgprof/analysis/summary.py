@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 from wgprof.analysis import checks as quality
 from wgprof.analysis import units
+from wgprof.analysis.batches import PollCost, poll_costs
 from wgprof.analysis.checks import Check, Evidence, Overhead
 from wgprof.analysis.cores import Core, core_rows
 from wgprof.analysis.ends import Ends, ends_within
@@ -18,6 +20,7 @@ from wgprof.analysis.laws import Laws, laws_of
 from wgprof.analysis.ledger import Ledger, ledger_of
 from wgprof.analysis.mechanics import METRICS, Mechanics, mechanics_of
 from wgprof.analysis.names import Names, clean, names_of
+from wgprof.analysis.nodes import Crossing, crossing, nodes_of
 from wgprof.analysis.outer import OuterPath, outer_path
 from wgprof.analysis.queues import Queue, queue_rows
 from wgprof.analysis.sampled import Sampled, sampled_of
@@ -94,9 +97,11 @@ class Analysis:
     ends: Ends | None  # both ends of tunnels, if it has them
     outer: OuterPath
     spans: Spans | None  # what intervals are taken over; None when nothing flowed
+    polls: Mapping[int, PollCost]  # what polls take by how many packets they deliver, by peer
     laws: Laws
     held: list[Held]
     crypt_waits: list[CryptWait]
+    crossing: Crossing | None  # deliveries on another node than the decryption's; None with one node
     mechanics: Mechanics  # what goes on between the stages
 
     @property
@@ -259,7 +264,11 @@ class _Parts:
         if self.spans is None:
             return Laws()
         stages, executions, cpus = (self._recording.table(name) for name in ("stages", "executions", "cpus"))
-        return laws_of(stages, executions, cpus, self.servers, self.cores, self.names, self.spans)
+        return laws_of(stages, executions, cpus, self.servers, self.cores, self.names, self.spans, self.polls)
+
+    @cached_property
+    def polls(self) -> Mapping[int, PollCost]:
+        return poll_costs(self.flow_journeys, self.sampling, self.window) if self.window is not None else {}
 
     @cached_property
     def held(self) -> list[Held]:
@@ -270,6 +279,12 @@ class _Parts:
     @cached_property
     def crypt_waits(self) -> list[CryptWait]:
         return crypt_waits(self.flow_journeys, self.window) if self.window is not None else []
+
+    @cached_property
+    def crossing(self) -> Crossing | None:
+        if self.window is None or self.spans is None:
+            return None
+        return crossing(self.flow_journeys, nodes_of(self._recording.manifest), self.spans, self.window)
 
     @cached_property
     def mechanics(self) -> Mechanics:
@@ -327,7 +342,7 @@ def busy_words(server: Server) -> str:
 def server_words(server: Server) -> str:
     """What is said below the occupancy of a busiest server: whose it is, its own work, and its cap."""
     own = f"its own work {units.share(server.utilisation)}, {units.cores(server.busy_ce)}"
-    return f"{server.label}; {own}; {server.caps} at {units.bits(server.cap_mbit_s)}"
+    return f"{server.label}; {own}; {server.caps} {units.bits(server.cap_mbit_s)}"
 
 
 def limits_line(headline: Headline) -> str:
@@ -339,7 +354,7 @@ def limits_line(headline: Headline) -> str:
             continue
         parts.append(
             f"{DIRECTION_NAMES[flow.direction]}: {server.label} is {busy_words(server)},"
-            f" {server.caps} at {units.rate(server.cap_pps)}"
+            f" {server.caps} {units.rate(server.cap_pps)}"
             f" ({units.bits(server.cap_mbit_s)})"
         )
     if not parts:

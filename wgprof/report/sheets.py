@@ -99,8 +99,9 @@ def servers_sheet(analysis: Analysis) -> Sheet:
     sheet = Sheet("Servers: what can be busy", columns)
     for s in (server for server in analysis.servers if server.cpu is None):
         demand = "" if s.demand_ns is None else units.duration(s.demand_ns)
-        cap = "" if s.cap_pps is None else units.rate(s.cap_pps)
-        speed = "" if s.cap_mbit_s is None else units.digits(s.cap_mbit_s)
+        least = "≥ " if s.cap_is_least else ""
+        cap = "" if s.cap_pps is None else least + units.rate(s.cap_pps)
+        speed = "" if s.cap_mbit_s is None else least + units.digits(s.cap_mbit_s)
         runs = units.count(s.executions) if s.executions else ""
         empty = units.share(s.empty / s.executions) if s.executions else ""
         busy, occupied = units.share(s.utilisation), units.share(s.occupancy)

@@ -80,6 +80,7 @@ class Facts:
     spans: Spans
     laws: Laws
     cpus: tuple[Cpu, ...]
+    entered: Mapping[int, float]  # CPU -> of what a peer sends, the part that tx.stage takes there; the largest
     received: Mapping[int, int]  # CPU -> packets of rx.receive
     decrypted: Mapping[int, FloatArray]  # CPU -> packets of rx.decrypt by span
     decrypt_ns: Mapping[int, Estimate]  # CPU -> service time a packet

@@ -6,7 +6,6 @@ A new table that a rule can use is read here, in one place; a rule never touches
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ import pandas as pd
 from wgprof.analysis.cores import BUSY_COLUMNS, PROBE_COLUMNS, TRACKS
 from wgprof.analysis.estimate import Estimate, mean_of, ratio, share
 from wgprof.analysis.laws import cpu_shares, packets_by_cpu
+from wgprof.analysis.nodes import nodes_of
 from wgprof.analysis.queues import Queue
 from wgprof.analysis.spans import Spans
 from wgprof.analysis.summary import Analysis
@@ -21,6 +21,8 @@ from wgprof.analysis.tables import STAGES, FloatArray, Tables, only, total, with
 from wgprof.rules import polling
 from wgprof.rules.facts import Cpu, Device, Facts, Work
 
+#: A peer with less of all packets sent sends keepalives.
+_SENDS = 0.01
 _CRYPTO = ("tx.encrypt", "rx.decrypt")
 
 
@@ -32,12 +34,13 @@ def facts_of(analysis: Analysis, recording: Tables) -> Facts | None:
     stages, executions = within(recording.table("stages"), window), within(recording.table("executions"), window)
     cpus, manifest = recording.table("cpus"), recording.manifest
     decrypt = only(stages, stage=STAGES["rx"][1])
-    nodes = _nodes(manifest)
+    nodes = nodes_of(manifest)
     return Facts(
         analysis,
         spans,
         analysis.laws,
         _cpus(cpus, stages, executions, spans),
+        _entered(stages),
         {cpu: int(packets.sum()) for cpu, packets in packets_by_cpu(stages, STAGES["rx"][0], spans).items()},
         packets_by_cpu(stages, STAGES["rx"][1], spans),
         _ratios(spans.by(decrypt, "cpu", "service_ns"), spans.by(decrypt, "cpu", "packets")),
@@ -142,6 +145,15 @@ def _send_by_cpu(executions: pd.DataFrame, stages: pd.DataFrame, spans: Spans) -
     return found
 
 
+def _entered(stages: pd.DataFrame) -> dict[int, float]:
+    """By CPU the part of a peer's packets that enter WireGuard there, of the peer of which it is largest."""
+    packets = only(stages, stage=STAGES["tx"][0]).groupby(["object", "cpu"])["packets"].sum().unstack(fill_value=0)
+    of_peer = packets.sum(axis=1)
+    packets = packets[of_peer > _SENDS * of_peer.sum()]
+    return {int(str(cpu)): float(part) for cpu, part in packets.div(packets.sum(axis=1), axis=0).max().items()
+            if len(packets)}  # fmt: skip
+
+
 def _send_delay(executions: pd.DataFrame, spans: Spans) -> dict[int, float]:
     seconds = max(float(spans.seconds.sum()), 1e-9)
     delays = spans.by(only(executions, server="tx.work"), "object", "delay_ns")
@@ -189,17 +201,6 @@ def _refused(analysis: Analysis) -> dict[str, tuple[int, int]]:
     for queue in analysis.queues:
         refused, came = found.get(queue.queue, (0, 0))
         found[queue.queue] = refused + queue.refused_packets, came + queue.packets
-    return found
-
-
-def _nodes(manifest: Mapping[str, Any]) -> dict[int, int]:
-    machine = manifest.get("machine")
-    nodes = machine.get("numa_nodes") if isinstance(machine, dict) else None
-    found: dict[int, int] = {}
-    for name, cpus in nodes.items() if isinstance(nodes, dict) else ():
-        for cpu in cpus if isinstance(cpus, list) else ():
-            if isinstance(cpu, int) and str(name).isdigit():
-                found[cpu] = int(str(name))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wgprof.analysis import units
+from wgprof.analysis.batches import BUDGET, NEAR_BUDGET
 from wgprof.analysis.laws import Law
 from wgprof.rules.bounds import SATURATED, SATURATED_SOURCE, bound_without, lost
 from wgprof.rules.facts import Facts
@@ -10,9 +11,6 @@ from wgprof.rules.finding import DEFECT, Evidence, Finding, Step
 from wgprof.rules.polling import Napi
 from wgprof.rules.rule import Judgement, Rule, all_met, at_least, at_most, shown
 
-#: NAPI_POLL_WEIGHT, include/linux/netdevice.h: packets a poll may deliver.
-BUDGET = 64
-_NEAR_BUDGET = BUDGET / 2
 _FEW_EMPTY = 0.10
 #: The queue is hardly ever found empty: the server always had work.
 ALWAYS = 0.90
@@ -30,7 +28,10 @@ def judge(facts: Facts) -> Judgement:
     evidence = _evidence(facts, law, napi)
     if found:
         return Judgement(found[0].claim, evidence, tuple(found))
-    return Judgement(f"the busiest NAPI, of {napi.label}, is {units.share(law.occupancy.value)} occupied", evidence)
+    reason = f"the busiest NAPI, of {napi.label}, is {units.share(law.occupancy.value)} occupied"
+    if law.full_cap_pps is not None:
+        reason += f"; with polls of {BUDGET} packets it could deliver {units.rate(law.full_cap_pps.value)}"
+    return Judgement(reason, evidence)
 
 
 def _evidence(facts: Facts, law: Law, napi: Napi) -> tuple[Evidence, ...]:
@@ -39,7 +40,7 @@ def _evidence(facts: Facts, law: Law, napi: Napi) -> tuple[Evidence, ...]:
     return (
         at_least(f"{who}: occupied, by itself and what runs on top of it", law.occupancy, "share", SATURATED,
                  SATURATED_SOURCE),
-        at_least(f"{who}: packets a productive poll", napi.packets_per_poll, "packets", _NEAR_BUDGET,
+        at_least(f"{who}: packets a productive poll", napi.packets_per_poll, "packets", NEAR_BUDGET,
                  f"half of NAPI's budget of {BUDGET} (include/linux/netdevice.h)", napi.productive),
         at_most(f"{who}: polls that delivered nothing", napi.empty / napi.polls if napi.polls else None, "share",
                 _FEW_EMPTY, "it always finds a packet that is ready", napi.polls),
@@ -49,8 +50,21 @@ def _evidence(facts: Facts, law: Law, napi: Napi) -> tuple[Evidence, ...]:
         shown(f"{who}: busy itself", law.utilisation, "share"),
         shown(f"{who}: CPU time a packet", law.demand_ns, "ns"),
         shown(f"{who}: cores beyond which more give it nothing", facts.useful_cores(law), "count"),
-        shown(f"{who}: cap", law.cap_pps, "packets/s"),
+        *_caps(facts, law, napi),
     )  # fmt: skip
+
+
+def _caps(facts: Facts, law: Law, napi: Napi) -> tuple[Evidence, ...]:
+    """The cap, or what it is at least and what it is if polls were full."""
+    who = f"NAPI of {napi.label}"
+    if napi.packets_per_poll is None or napi.packets_per_poll >= NEAR_BUDGET:
+        return (shown(f"{who}: cap", law.cap_pps, "packets/s"),)
+    cost = facts.analysis.polls.get(napi.object)
+    return (
+        shown(f"{who}: cap with as many packets a poll as now: at least", law.cap_pps, "packets/s"),
+        shown(f"{who}: cap with polls of {BUDGET} packets", law.full_cap_pps, "packets/s", cost.several if cost else 0),
+        shown(f"{who}: what each further packet of a poll adds", cost.further_ns if cost else None, "ns"),
+    )
 
 
 def _finding(facts: Facts, law: Law, napi: Napi) -> Finding:

@@ -14,6 +14,7 @@ _BY_OTHERS = 0.5
 _EVEN = 0.25
 #: Its part of the head stalls against its part of the packets.
 _OWNS_STALLS = 2.0
+_LEAST_HELD = 30
 
 
 def judge(facts: Facts) -> Judgement:
@@ -53,6 +54,7 @@ def _evidence(facts: Facts, taken: Cpu, packets: dict[int, float], whole: float)
     part = packets.get(taken.number, 0.0) / whole
     everything = next((row for row in facts.analysis.held if row.object is None), None)
     held = sum(everything.holder_ns.values()) if everything else 0.0
+    number = everything.held if everything else 0
     owned = everything.holder_ns.get(taken.number, 0.0) / held if everything and held else None
     stalls = owned / part if owned is not None and part > 0 else None
     return (
@@ -62,8 +64,10 @@ def _evidence(facts: Facts, taken: Cpu, packets: dict[int, float], whole: float)
         at_most("busy share of the least busy CPU", others, "share", FULL_CPU, "another CPU has time left"),
         at_least(f"CPU {taken.number}: its part of the decryption against an even one", part * len(facts.cpus), "ratio",
                  _EVEN, "a quarter of its turn or more", int(whole)),
+        at_least("sampled packets that were held by the head of their queue", float(number), "packets", _LEAST_HELD,
+                 "of fewer it is chance where their heads were decrypted"),
         at_least(f"CPU {taken.number}: its part of the time packets were held, against its part of the packets", stalls,
-                 "ratio", _OWNS_STALLS, "twice what would be its due", everything.held if everything else 0),
+                 "ratio", _OWNS_STALLS, "twice what would be its due", number),
         *(shown(f"rx.decrypt.wait of what CPU {row.cpu} decrypted", row.wait_mean_ns, "ns", row.journeys)
           for row in facts.analysis.crypt_waits[:8]),
     )  # fmt: skip

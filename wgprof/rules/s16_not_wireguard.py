@@ -14,6 +14,7 @@ from wgprof.rules.rule import Judgement, Rule, all_met, at_least, at_most, nearn
 
 _MOST = 0.5
 _ONE_THREAD_OUTSIDE = 0.7
+_HANDS_OVER = 0.5
 _OTHERS_FREE = 0.5
 _WIREGUARD_FREE = 0.6
 _NOTICEABLE_DROPS = 0.001
@@ -161,6 +162,9 @@ def _one_thread(facts: Facts) -> Cause:
         at_least(f"busy share of CPU {hot.number}", hot.busy, "share", SATURATED, SATURATED_SOURCE),
         at_least(f"CPU {hot.number}: busy with threads outside WireGuard", hot.threads_ce, "CE", _ONE_THREAD_OUTSIDE,
                  "most of its time; what NICs do in softirqs is not a thread's"),
+        at_least(f"packets of a peer that enter WireGuard on CPU {hot.number}", facts.entered.get(hot.number, 0.0),
+                 "share", _HANDS_OVER,
+                 "what sends, or acknowledges what it reads, does so where it runs; other work does not"),
         at_most("mean busy share of the other CPUs", sum(others) / len(others), "share", _OTHERS_FREE, "half is left"),
         at_most("utilisation of WireGuard's busiest server", max(servers, default=0.0), "share", _WIREGUARD_FREE,
                 "a third or more is left"),

@@ -123,9 +123,9 @@ def _stage(sketch: _Sketch, analysis: Analysis, stage: Stage, *, left: float, bo
     service = f"service {units.duration(stage.service_mean_ns)}, p99 {units.duration(stage.service_p99_ns)}"
     lines = [service, f"<i>{shape}</i>"]
     if capped is not None:
-        which = " that peer" if serial and many > 1 else ""
+        which = (" that peer" if serial and many > 1 else "") + " at" + (" ≥" if capped.cap_is_least else "")
         lines.append(f"<b>{'THE LIMIT' if at_cap else 'busiest'}, {units.share(capped.occupancy)} occupied:</b>")
-        lines.append(f"<b>caps{which} at {units.bits(capped.cap_mbit_s)}</b>")
+        lines.append(f"<b>caps{which} {units.bits(capped.cap_mbit_s)}</b>")
     _text(sketch, middle, bottom + 0.29, "<br>".join(lines), valign="top")
 
 

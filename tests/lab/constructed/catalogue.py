@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from tests.lab.constructed import crypto, polls, stalls
+from tests.lab.constructed import crypto, delivery, polls, stalls
 from tests.lab.constructed.draft import Draft, measured
 from tests.lab.constructed.machines import idle_cpus, in_turns, side_by_side
 from tests.lab.constructed.silence import silent
@@ -122,8 +122,21 @@ def _two_nodes_of_eight(draft: Draft, factor: float) -> Draft:
     return crypto.on_two_nodes(machine, [cpu for cpu in machine.cpus if cpu % 2 == 0], factor)
 
 
+def _far_delivery(copies: int, draft: Draft, factor: float) -> Draft:
+    """Each tunnel's polls on one CPU of the first node, and half of the CPUs that decrypt are the second."""
+    machine = in_turns(side_by_side(draft, copies))
+    for copy in range(copies):
+        machine = polls.on_one_cpu(machine, 2 * copy, [_OBJECTS * copy + 2, _OBJECTS * copy + 4])
+    return delivery.across_nodes(machine, [cpu for cpu in machine.cpus if cpu % 2], (2, _RECEIVER), factor)
+
+
 def _one_a_poll(draft: Draft, packets: float) -> Draft:
     return polls.in_batches(_tunnels(draft, 12), packets, 1.3)
+
+
+def _dear_set_up(draft: Draft, times: float) -> Draft:
+    """Paced packets come alone as they are: only what a poll costs is changed."""
+    return polls.in_batches(side_by_side(draft, 7), 1, times)
 
 
 def _lost(copies: int, draft: Draft, begin: float) -> Draft:
@@ -136,6 +149,12 @@ def _lost(copies: int, draft: Draft, begin: float) -> Draft:
 def _threads(draft: Draft, times: float) -> Draft:
     quiet = silent(side_by_side(draft, 12), range(3, 12), 0, 0.5)
     return polls.in_batches(in_turns(quiet), 4, times, begin=0.5)
+
+
+def _fewer_threads(draft: Draft, packets: float) -> Draft:
+    """Nine of twelve tunnels end in the middle; until then threads are up so soon that polls take few packets."""
+    quiet = silent(side_by_side(draft, 12), range(3, 12), 0.5, 1)
+    return polls.in_batches(in_turns(quiet), packets, 3, end=0.5)
 
 
 _PACED_WAKES = "as measured, a worker is woken for nearly every paced packet; of twelve tunnels that is 0.8 CE"
@@ -207,10 +226,27 @@ CONSTRUCTIONS: tuple[Construction, ...] = (
         _LEFT_WAITS, _two_nodes_of_eight, 1.8, 1.05, _truth("S10"),
     ),
     Construction(
+        "far-delivery", TCP, f"{_ONE_MACHINE};"
+        " its polls are on one CPU, half of the others are a second node,"
+        " and what was decrypted there takes {amount:g} times as long to deliver",
+        _LEFT_WAITS, lambda draft, factor: _far_delivery(1, draft, factor), 3.6, 1.5, _truth("S10"),
+    ),
+    Construction(
+        "far-delivery-of-four", TCP, f"{_SIDE.format('four')};"
+        " the polls of each are on one CPU, half of the others are a second node,"
+        " and what was decrypted there takes {amount:g} times as long to deliver",
+        _LEFT_WAITS, lambda draft, factor: _far_delivery(4, draft, factor), 3, 1.3, _truth("S10"),
+    ),
+    Construction(
         "one-packet-a-poll", THREADED, f"{_SIDE.format('twelve')};"
         " a poll takes {amount:g} packet(s) on average instead of ten or more, and 1.3 times as long to set up",
         f"{_LEFT_WAITS}, and the cost of delivery, which gains from what GRO merged",
         _one_a_poll, 1, 4, _truth("S11"),
+    ),
+    Construction(
+        "dear-set-up", PACED, "seven such machines side by side (journeys and histograms of the first alone);"
+        " a poll, which delivers one packet as it was measured, takes {amount:g} times as long to set up",
+        _LEFT_WAITS, _dear_set_up, 22, 10, _truth("S11"),
     ),
     Construction(
         "lost-wakeup-threaded", THREADED,
@@ -233,6 +269,13 @@ CONSTRUCTIONS: tuple[Construction, ...] = (
         " from then on a poll takes four packets and {amount:g} times as long to set up",
         f"{_LEFT_WAITS}, the table of moves, which this recording does not have",
         _threads, 7, 1, _truth("S15"),
+    ),
+    Construction(
+        "short-polls", THREADED, f"{_SIDE.format('twelve')},"
+        " of which nine end in the middle;"
+        " until then a poll takes {amount:g} packets instead of ten or more, and three times as long to set up",
+        f"{_LEFT_WAITS}, the table of moves, which this recording does not have",
+        _fewer_threads, 2.2, 10, _truth("S15"),
     ),
 )  # fmt: skip
 BY_NAME: Mapping[str, Construction] = {each.name: each for each in CONSTRUCTIONS}

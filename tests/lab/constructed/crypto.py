@@ -59,7 +59,7 @@ def on_two_nodes(draft: Draft, far: Collection[int], factor: float) -> Draft:
     journeys.loc[steps, "service_ns"] += _room(journeys, steps, factor)
     histograms = draft.table("histograms")
     slow = chosen(histograms, cpu=list(far), metric="rx.decrypt.service")
-    buckets = [_times(bucket, factor) for bucket in histograms.loc[slow, "bucket"]]
+    buckets = [times(bucket, factor) for bucket in histograms.loc[slow, "bucket"]]
     histograms.loc[slow, "bucket"] = np.asarray(buckets, dtype=np.int32)
     near = [cpu for cpu in draft.cpus if cpu not in far]
     machine = {**draft.manifest["machine"], "numa_nodes": {"0": near, "1": sorted(far)}}
@@ -80,6 +80,7 @@ def _room(journeys: pd.DataFrame, steps: np.ndarray, factor: float) -> IntArray:
     return longer
 
 
-def _times(bucket: int, factor: float) -> int:
+def times(bucket: int, factor: float) -> int:
+    """The bucket of a time so many times as long."""
     low, above = bucket_bounds(int(bucket))
     return bucket_of(int((low + above) / 2 * factor))

@@ -76,15 +76,16 @@ def _joined(frame: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return merged(pd.concat([frame, rows.reindex(columns=frame.columns, fill_value=0)], ignore_index=True))
 
 
-def in_batches(draft: Draft, packets: float, times_as_long: float = 1.0, begin: float = 0.0) -> Draft:
-    """A productive poll takes so many packets on average, from `begin`, a share of the recording, on: S11, S15.
+def in_batches(draft: Draft, packets: float, times_as_long: float = 1.0, begin: float = 0.0, end: float = 1.0) -> Draft:
+    """A productive poll takes so many packets on average, from `begin` to `end`, shares of the recording: S11, S15.
 
     Setting a poll up takes what it took, or `times_as_long`; delivering a packet takes what it took.
     """
     runs = draft.table("executions")
     starts = ints(draft.tables["intervals"], "t_ns")
-    from_ns = int(starts.min() + begin * (starts.max() - starts.min()))
-    napi = runs[chosen(runs, server=_NAPI) & (ints(runs, "t_ns") >= from_ns)].copy()
+    from_ns, to_ns = (starts.min() + share * (starts.max() - starts.min()) for share in (begin, end))
+    when = ints(runs, "t_ns")
+    napi = runs[chosen(runs, server=_NAPI) & (when >= from_ns) & ((when < to_ns) | (end >= 1))].copy()
     productive = np.maximum(ints(napi, "executions") - ints(napi, "empty"), 0)
     wanted = np.maximum(shared_out(ints(napi, "packets"), ints(napi, "packets") / packets), productive)
     growth = np.divide(wanted, productive, out=np.ones(len(napi)), where=productive > 0)

@@ -31,7 +31,7 @@ def preempted(draft: Draft, peer: int, length_ns: int, every: int = 1) -> Draft:
     Its decryption ends later by that; what was delivered meanwhile is delivered, in order, after it, by one poll, and
     the polls that delivered it come in vain.
     """
-    steps = _steps(draft.tables["journeys"], peer)
+    steps = steps_of(draft.tables["journeys"], peer)
     intervals = draft.tables["intervals"].sort_values("t_ns", ignore_index=True)
     starts = ints(intervals, "t_ns")
     begun = steps["ready"] - steps["decrypt"]
@@ -44,9 +44,9 @@ def preempted(draft: Draft, peer: int, length_ns: int, every: int = 1) -> Draft:
             stalls.append(Stall(int(steps["cpu"][holder]), int(starts[number]), int(intervals["dt_ns"][number])))
     ready = ints(steps, "ready").copy()
     ready[holders] += length_ns
-    later = _delivered(steps, ready) - ints(steps, "delivered")
+    later = delivered_in_order(steps, ready) - ints(steps, "delivered")
     changed = _journeys(draft, steps, ready, later, peer)
-    return _stood(_preemptions(_waiting(changed, steps, later, peer), stalls, length_ns, peer), stalls, length_ns, peer)
+    return _stood(_preemptions(waiting(changed, steps, later, peer), stalls, length_ns, peer), stalls, length_ns, peer)
 
 
 def without_journeys(draft: Draft) -> Draft:
@@ -54,7 +54,7 @@ def without_journeys(draft: Draft) -> Draft:
     return draft.having({"journeys": draft.tables["journeys"].iloc[:0]})
 
 
-def _steps(journeys: pd.DataFrame, peer: int) -> pd.DataFrame:
+def steps_of(journeys: pd.DataFrame, peer: int) -> pd.DataFrame:
     """Receive journeys of a peer in the order of its packets."""
     mine = journeys[journeys["object"] == peer]
     decrypted = mine[mine["point"] == _DECRYPTED].reset_index(names="row5")
@@ -65,7 +65,7 @@ def _steps(journeys: pd.DataFrame, peer: int) -> pd.DataFrame:
     )
 
 
-def _delivered(steps: pd.DataFrame, ready: IntArray) -> IntArray:
+def delivered_in_order(steps: pd.DataFrame, ready: IntArray) -> IntArray:
     """When each is delivered, if not before those in front of it are ready, and after them."""
     delivered, delivery = ints(steps, "delivered").copy(), ints(steps, "delivery")
     session, release, free = ints(steps, "key_index"), 0, 0
@@ -90,7 +90,7 @@ def _journeys(draft: Draft, steps: pd.DataFrame, ready: IntArray, later: IntArra
     return draft.having({"journeys": journeys})
 
 
-def _waiting(draft: Draft, steps: pd.DataFrame, later: IntArray, peer: int) -> Draft:
+def waiting(draft: Draft, steps: pd.DataFrame, later: IntArray, peer: int) -> Draft:
     """The packets that wait longer are in the peer's queue for as long: L = lambda W."""
     intervals = draft.tables["intervals"].sort_values("t_ns")
     starts = ints(intervals, "t_ns")

@@ -6,7 +6,8 @@ for side in wga wgb; do
 done
 sysctl -q -w net.core.netdev_max_backlog=1000 net.core.wmem_max=212992 net.core.rmem_max=212992 \
 	kernel.sched_rt_runtime_us=950000
-rm -f /run/receiver*.json /run/sender*.json
+[ ! -e /run/preempt ] || cat /run/preempt >/sys/kernel/debug/sched/preempt
+rm -f /run/preempt /run/receiver*.json /run/sender*.json
 # The peers' internal ids begin anew with the module.  Its last references go a moment after the namespaces.
 tries=0
 while [ -e /sys/module/wireguard ] && [ $tries -lt 100 ]; do
