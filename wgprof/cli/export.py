@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,9 +96,9 @@ def _text(recording: Recording, form: str, times: tuple[float | None, float | No
 
 def _write_text(lines: Iterable[str], output: Path | None) -> None:
     if output is None:
-        stream = click.get_binary_stream("stdout")  # both formats are UTF-8, whatever the terminal's locale is
-        stream.writelines(line.encode() for line in lines)
-        stream.flush()
+        for line in lines:  # as UTF-8, whatever the terminal's locale is
+            sys.stdout.buffer.write(line.encode())
+        sys.stdout.buffer.flush()
         return
     from wgprof.recording.writer import replacing
 

@@ -46,9 +46,9 @@ def _goodput(part: Part, bins: Bins, names: Names, tracks: Tracks, end_ns: int) 
         values = {}
         for direction in DIRECTIONS:
             rows = only(mine, stage=STAGES[direction][2])
-            bits = np.zeros(bins.start_s.size)
-            np.add.at(bits, bins.find(ints(rows, "t_ns")), ints(rows, "bytes") * 8.0)
-            values[DIRECTION_NAMES[direction]] = bits / bins.width_s / 1e6
+            at = bins.find(ints(rows, "t_ns"))
+            octets = np.bincount(at[at >= 0], weights=ints(rows, "bytes")[at >= 0], minlength=bins.start_s.size)
+            values[DIRECTION_NAMES[direction]] = octets * 8 / 1e6 / np.maximum(bins.width_s, 1e-9)
         yield from _counter(process, names.label(peer), bins, values, part.began_ns, end_ns)
 
 

@@ -1,8 +1,8 @@
 """A recording's totals as OpenMetrics text, for node_exporter's textfile collector or a push gateway.
 
 Counters are of the whole recording, so that they add up with the tables; gauges are of the window with traffic, as
-`wgprof show` has them.  Only the types counter and gauge are used: the textfile collector reads Prometheus' older
-text format, which is the same for these and refuses OpenMetrics' info and stateset.
+`wgprof show` has them, but for the depths of queues.  Only the types counter and gauge are used: the textfile
+collector reads Prometheus' older text format, which is the same for these and refuses OpenMetrics' info and stateset.
 """
 
 from __future__ import annotations

@@ -48,6 +48,8 @@ def cpu_events(journeys: Journeys, rows: IntArray, began_ns: int, names: Names, 
     started: set[int] = set()
     lanes: dict[int, list[list[int]]] = {}
     process = tracks.process("CPUs: sampled packets")
+    for cpu in sorted({step.cpu for step in steps}):  # viewers show tracks in the order of their numbers
+        tracks.thread(process, f"CPU {cpu}")
     for step in steps:
         lane = _nesting_lane(lanes.setdefault(step.cpu, []), step)
         name = f"CPU {step.cpu}" if lane == 0 else f"CPU {step.cpu}, overlapping ({lane})"

@@ -128,7 +128,7 @@ def _strings(value: object) -> Iterable[str]:
 def _table_strings(table: pa.Table) -> Iterable[str]:
     for column in table.columns:
         if pa.types.is_dictionary(column.type):
-            yield from (str(text) for chunk in column.chunks for text in chunk.dictionary.to_pylist())
+            yield from (str(text) for chunk in _dictionaries(column) for text in chunk.dictionary.to_pylist())
         elif column.type == pa.string():
             yield from (text for text in column.to_pylist() if isinstance(text, str))
 
@@ -165,12 +165,16 @@ def _mapped_table(table: pa.Table, replace: Callable[[str], str]) -> pa.Table:
     return table
 
 
-def _mapped_categories(column: pa.ChunkedArray, replace: Callable[[str], str]) -> pa.ChunkedArray:
+def _mapped_categories(column: pa.ChunkedArray[Any], replace: Callable[[str], str]) -> pa.ChunkedArray[Any]:
     """A category column with its names replaced; what is then one name is one category."""
     chunks = [
         pa.DictionaryArray.from_arrays(
             chunk.indices, pa.array([replace(str(text)) for text in chunk.dictionary.to_pylist()], pa.string())
         ).dictionary_decode()
-        for chunk in column.chunks
+        for chunk in _dictionaries(column)
     ]
     return pa.chunked_array(chunks, pa.string()).dictionary_encode()
+
+
+def _dictionaries(column: pa.ChunkedArray[Any]) -> list[pa.DictionaryArray[Any, Any]]:
+    return [chunk for chunk in column.chunks if isinstance(chunk, pa.DictionaryArray)]
