@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.documents import objects
 from tests.support.frames import synthetic_frames
 from tests.unit.test_recording_part import file_size_limit
 from wgprof.agent.frames import HEADER, Kind, encode, encode_json, read_frames
@@ -222,3 +223,31 @@ def test_recover_needs_a_part() -> None:
 def test_headers_are_what_the_cut_test_thinks() -> None:
     lengths = [len(encode(frame.kind, frame.sequence, frame.payload)) for frame in FRAMES]
     assert min(lengths) > HEADER.size
+
+
+def texts_of(path: Path) -> str:
+    with open_recording(path) as recording:
+        return json.dumps(recording.manifest) + str(recording.table("objects").to_dict("list"))
+
+
+@pytest.mark.parametrize("asked", ["now", "when it was recorded"])
+def test_a_part_is_finished_anonymised(part: Path, asked: str) -> None:
+    """By `recover --anonymize`, and without it if that was asked of the recorder that was killed."""
+    secrets = [peer["public_key"] for peer in objects(2)[1:]] + ["192.0.2."]
+    if asked != "now":
+        first, *others = FRAMES
+        what = json.loads(first.payload)
+        what["request"]["anonymize"] = True
+        rest = b"".join(encode(frame.kind, frame.sequence, frame.payload) for frame in others)
+        part.write_bytes(encode_json(Kind.REQUEST, 0, what) + rest)
+    result = CliRunner().invoke(command, [str(part), *(["--anonymize"] if asked == "now" else [])])
+    assert result.exit_code == 0, result.output
+    assert not part.exists()
+    text = texts_of(output_of(part))
+    assert '"anonymized": true' in text
+    assert "peer-1" in text
+    assert not [secret for secret in secrets if secret in text]
+
+
+def test_a_part_is_not_anonymised_unasked(whole: Path) -> None:
+    assert objects(1)[1]["public_key"] in texts_of(whole)

@@ -136,6 +136,19 @@ def test_a_recording_runs_through_its_phases(tmp_path: Path) -> None:
     assert manifest["target"] == {"kind": "scripted"}
 
 
+def test_a_recording_can_be_asked_to_be_anonymised(tmp_path: Path) -> None:
+    """The finished file; the .part, which has everything, is gone."""
+    target = Scripted(lambda agent: agent.say(*FRAMES))
+    request = RecordRequest(duration_s=1.0, anonymize=True)
+    session = Session(target, request, tmp_path / "x.wgprof", lambda progress: None, "0.1.0")
+    with open_recording(session.run().path) as recording:
+        peers = recording.table("objects").query("kind == 'peer'")
+        assert recording.manifest["anonymized"] is True
+        assert sorted(peers["public_key"]) == [f"peer-{number + 1}" for number in range(len(peers))]
+        assert all(str(endpoint).startswith("addr-") for endpoint in peers["endpoint"])
+    assert [path.name for path in tmp_path.iterdir()] == ["x.wgprof"]
+
+
 def test_perf_has_a_phase_of_its_own_behind_the_recording(tmp_path: Path) -> None:
     phases: list[str] = []
     heard: list[bytes] = []

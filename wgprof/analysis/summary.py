@@ -91,6 +91,7 @@ class Analysis:
     checks: list[Check]
     lab: bool
     constructed: str  # what was measured and what was changed; empty for what was recorded as it is
+    anonymized: bool  # labels in the place of keys, addresses and host names
     variant: Variant
     ledger: Ledger
     sampled: Sampled | None  # by perf, if it was asked for
@@ -162,6 +163,10 @@ class _Parts:
     @cached_property
     def constructed(self) -> str:
         return clean(self._recording.manifest.get("constructed") or "", _LONGEST_MARK)
+
+    @cached_property
+    def anonymized(self) -> bool:
+        return self._recording.manifest.get("anonymized") is True
 
     @cached_property
     def variant(self) -> Variant:

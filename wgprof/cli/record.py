@@ -80,6 +80,7 @@ DETAIL = click.option(
     help="After the recording, have perf sample stacks and counters for so long.",
 )
 @DETAIL
+@click.option("--anonymize", is_flag=True, help="Labels for public keys, addresses and host names in the file.")
 @click.option("--kernel", help="Lab: kernel to boot, 6.1, 6.12 or 7.2.")
 @click.option("--tunnels", type=int, help="Lab: number of tunnels.")
 @click.option("--cpus", type=int, help="Lab: number of CPUs of the machine.")
@@ -108,6 +109,7 @@ def command(
     interval: int,
     stacks: float,
     detail: bool,
+    anonymize: bool,
     as_json: bool,
     **lab_options: object,
 ) -> int:
@@ -119,9 +121,13 @@ def command(
     Ctrl-C ends the recording early; the file is complete and the exit code 4.  A recorder that was
     killed leaves FILE.part, which `wgprof recover` finishes.
 
+    --anonymize is done when the file is finished. Until then FILE.part has keys and addresses; it is removed once
+    the file is whole. Of a recorder that was killed it stays; `wgprof recover` anonymises what it makes of it.
+
     \b
     wgprof record --duration 30
     wgprof record --target local -i wg0 -o slow.wgprof
+    wgprof record -i wg0 --anonymize -o shareable.wgprof
     wgprof record --target lab --tunnels 4 --workload udp-small
     wgprof record --target lab --tunnels 4 --module inline
     """
@@ -153,6 +159,7 @@ def command(
         sample=sample,
         stacks_s=stacks,
         detail=detail,
+        anonymize=anonymize,
     )
     session, finished = record_patiently(chosen, request, out, notes, notify)
     for message in session.messages:

@@ -18,16 +18,22 @@ _JSON_VERSION = 1
 @click.command("recover")
 @click.argument("part", metavar="FILE.part", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write; else FILE without .part.")
+@click.option("--anonymize", is_flag=True, help="Labels for public keys, addresses and host names.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(part: Path, output: Path | None, as_json: bool) -> None:
+def command(part: Path, output: Path | None, anonymize: bool, as_json: bool) -> None:
     """Make a recording of what a killed `wgprof record` left behind.
 
-    The .part is removed once the recording is complete on the disk.
+    The .part is removed once the recording is complete on the disk. It has public keys and addresses; with
+    --anonymize, or if it was recorded with that, the recording has labels in their place.
+
+    \b
+    wgprof recover slow.wgprof.part
+    wgprof recover slow.wgprof.part --anonymize -o shareable.wgprof
     """
     out = output or output_of(part)
     if output is None and out != part and out.exists():
         raise UsageError(f"{out} exists already", "Name another file with -o.")
-    done = finish_part(part, out)
+    done = finish_part(part, out, anonymize=anonymize)
     wrote = f"Wrote {done.path} ({human_size(done.size)})"
     click.echo(_summary(done), err=True)
     if as_json:

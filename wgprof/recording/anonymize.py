@@ -1,7 +1,8 @@
 """Replaces what identifies people in a recording: public keys, addresses and host names, by labels.
 
 The same key or address gets the same label everywhere in one recording; labels of two recordings say
-nothing about each other, because their order comes from a random salt.
+nothing about each other, because their order comes from a random salt.  Names of interfaces, network
+namespaces and threads stay, but for keys and addresses in them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from wgprof.recording.schema import BY_NAME
+from wgprof.recording import parquet
+from wgprof.recording.manifest import KEYS
+from wgprof.recording.reader import Recording
+from wgprof.recording.schema import BY_NAME, TABLES
 
 #: A Curve25519 key in base64: 43 characters, the last of which carries four bits.
 _KEY = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=(?![A-Za-z0-9+/=])")
@@ -26,8 +30,19 @@ _MAC = r"(?<![\w:])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:])"
 _ADDRESS = re.compile(f"{_MAC}|{_IPV6}|{_IPV4}")
 #: Keys of the manifest's `target` that name a machine or a person.
 _NAMES = frozenset({"host", "hostname", "user"})
-#: The tables with free text or keys in them; they are never so large that they lie in a file.
-_TABLES = tuple(table.name for table in BY_NAME.values() if any(column.type == pa.string() for column in table.columns))
+#: The tables with free text or keys in them, and the one that names interfaces by category.
+_TABLES = (
+    *(table.name for table in TABLES if any(column.type == pa.string() for column in table.columns)),
+    "interfaces",
+)
+#: The manifest's own words stay, even where a host is called like one.
+_WORDS = frozenset(word for key in KEYS for word in re.split(r"\W+", key.name))
+
+
+def anonymous(recording: Recording) -> Recording:
+    """A recording without public keys, addresses and host names, all of its tables in memory."""
+    manifest, tables = anonymized(recording.manifest, {table.name: recording.arrow(table.name) for table in TABLES})
+    return Recording.from_tables(manifest, tables)
 
 
 def anonymized(
@@ -39,7 +54,7 @@ def anonymized(
     arguments are not changed.  `salt` is for tests; it is random otherwise.
     """
     salt = salt or secrets.token_bytes(16)
-    small = {name: table for name, table in tables.items() if name in _TABLES and isinstance(table, pa.Table)}
+    small = {name: _in_memory(name, tables[name]) for name in _TABLES if name in tables}
     texts = [*_strings(manifest), *(text for name in small for text in _table_strings(small[name]))]
     keys = {key for text in texts for key in _KEY.findall(text)} | _column(small, "public_key")
     addresses = {_canonical(found) for text in texts for found in _addresses(text)}
@@ -49,6 +64,13 @@ def anonymized(
     whole = _mapped(dict(manifest), replace)
     assert isinstance(whole, dict)
     return {**whole, "anonymized": True}, {**tables, **{n: _mapped_table(small[n], replace) for n in small}}
+
+
+def _in_memory(name: str, data: pa.Table | Path) -> pa.Table:
+    """A table that may have grown so large (those of interfaces do in days) that it lies in a file."""
+    if isinstance(data, Path):
+        return parquet.decode(BY_NAME[name].arrow, data.read_bytes(), f"table {name}")
+    return data
 
 
 def _labels(word: str, values: Iterable[str], salt: bytes) -> dict[str, str]:
@@ -104,9 +126,11 @@ def _strings(value: object) -> Iterable[str]:
 
 
 def _table_strings(table: pa.Table) -> Iterable[str]:
-    for name in table.schema.names:
-        if table.schema.field(name).type == pa.string():
-            yield from (text for text in table.column(name).to_pylist() if isinstance(text, str))
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            yield from (str(text) for chunk in _dictionaries(column) for text in chunk.dictionary.to_pylist())
+        elif column.type == pa.string():
+            yield from (text for text in column.to_pylist() if isinstance(text, str))
 
 
 def _column(tables: Mapping[str, pa.Table], name: str) -> set[str]:
@@ -124,7 +148,7 @@ def _mapped(value: object, replace: Callable[[str], str]) -> object:
     if isinstance(value, str):
         return replace(value)
     if isinstance(value, Mapping):
-        return {replace(key): _mapped(item, replace) for key, item in value.items()}
+        return {key if key in _WORDS else replace(key): _mapped(item, replace) for key, item in value.items()}
     if isinstance(value, list):
         return [_mapped(item, replace) for item in value]
     return value
@@ -132,7 +156,25 @@ def _mapped(value: object, replace: Callable[[str], str]) -> object:
 
 def _mapped_table(table: pa.Table, replace: Callable[[str], str]) -> pa.Table:
     for index, field in enumerate(table.schema):
-        if field.type == pa.string():
-            texts = [replace(text) if isinstance(text, str) else text for text in table.column(index).to_pylist()]
+        column = table.column(index)
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(index, field, _mapped_categories(column, replace).cast(field.type))
+        elif field.type == pa.string():
+            texts = [replace(text) if isinstance(text, str) else text for text in column.to_pylist()]
             table = table.set_column(index, field, pa.array(texts, pa.string()))
     return table
+
+
+def _mapped_categories(column: pa.ChunkedArray[Any], replace: Callable[[str], str]) -> pa.ChunkedArray[Any]:
+    """A category column with its names replaced; what is then one name is one category."""
+    chunks = [
+        pa.DictionaryArray.from_arrays(
+            chunk.indices, pa.array([replace(str(text)) for text in chunk.dictionary.to_pylist()], pa.string())
+        ).dictionary_decode()
+        for chunk in _dictionaries(column)
+    ]
+    return pa.chunked_array(chunks, pa.string()).dictionary_encode()
+
+
+def _dictionaries(column: pa.ChunkedArray[Any]) -> list[pa.DictionaryArray[Any, Any]]:
+    return [chunk for chunk in column.chunks if isinstance(chunk, pa.DictionaryArray)]

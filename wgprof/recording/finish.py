@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from wgprof.errors import RecordingError
+from wgprof.recording.anonymize import anonymized
 from wgprof.recording.decode import Decoded, Decoder
 from wgprof.recording.part import SUFFIX, DiskFull, PartReader, read_part, write_error
 from wgprof.recording.untrusted import Damage
@@ -43,9 +46,11 @@ def finish_part(
     interrupted: bool = False,
     end_reason: str = "",
     message: str = "",
+    anonymize: bool = False,
 ) -> Finished:
     """Write the recording of a `.part`, then remove the `.part`.
 
+    It is anonymised if `anonymize` says so, or if that was asked for when it was recorded.
     A `.part` that is cut off or damaged somewhere gives what came before.  `end_reason` and `message`
     are for a recorder that knows better than the frames why they ended (an agent that died); they count
     only if the agent did not say so itself.  Raises RecordingError if there is nothing to write, and
@@ -63,7 +68,10 @@ def finish_part(
             decoded = decoder.finish()
             manifest = _manifest(decoded, results, interrupted, end_reason, _join(message, damage))
             manifest["part"] = {"frames": frames, "bytes": size, "dropped_bytes": reader.total - size}
-            written = write_recording(out, manifest, decoded.tables)
+            tables: Mapping[str, pa.Table | Path] = decoded.tables
+            if anonymize or decoded.manifest["asked"].get("anonymize") is True:
+                manifest, tables = anonymized(manifest, tables)
+            written = write_recording(out, manifest, tables)
     except DiskFull as error:
         raise DiskFull(error.sentence, _remedy(part)) from error
     except OSError as error:

@@ -66,6 +66,7 @@ KEYS: tuple[Key, ...] = (
     Key("asked.depth_hz", "count", "how often queue depths were to be looked at"),
     Key("asked.stacks_s", "number", "seconds that perf was to sample stacks after the recording; 0: not at all"),
     Key("asked.detail", "yes/no", "whether the points off the default path were asked for"),
+    Key("asked.anonymize", "yes/no", "whether labels were asked for in the place of keys and addresses"),
     Key("target.kind", "text", "lab, local or ssh; more keys by kind"),
     Key("machine.kernel", "text", "release of the kernel"),
     Key("machine.arch", "text", "processor architecture"),
@@ -166,7 +167,7 @@ KEYS: tuple[Key, ...] = (
         "text",
         "of a recording that was constructed: what was measured, and what of it was changed; else empty",
     ),
-    Key("anonymized", "yes/no", "whether keys and addresses were replaced by labels"),
+    Key("anonymized", "yes/no", "whether keys, addresses and host names were replaced by labels"),
     Key("results", "object", "what the target measured itself: in the lab, goodput at the receiver"),
     Key("tables", "object", "table -> {rows, bytes}, as written"),
 )

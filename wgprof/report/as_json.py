@@ -34,6 +34,7 @@ def as_document(analysis: Analysis, diagnosis: Diagnosis, manifest: dict[str, An
         "warning": analysis.variant.warning,
         "lab": analysis.lab,
         "constructed": analysis.constructed,
+        "anonymized": analysis.anonymized,
         "window": _window(analysis),
         "headline": plain(analysis.headline),
         "objects": names,

@@ -52,6 +52,8 @@ def notes(analysis: Analysis) -> list[str]:
         )
     if analysis.lab:
         lines.append("Recorded in the lab: absolute speed is the emulator's; counts, orders and ratios are real.")
+    if analysis.anonymized:
+        lines.append("Anonymised: peer-N, addr-N and host-N stand for public keys, addresses and host names.")
     window = analysis.window
     if window is not None and window.trimmed:
         end_s = window.offset_s + window.duration_s

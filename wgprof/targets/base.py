@@ -20,6 +20,7 @@ class RecordRequest:
     compress: bool = False  # compress frames on the wire (ssh)
     stacks_s: float = 0.0  # how long perf samples stacks after the recording; 0: not at all
     detail: bool = False  # attach the points that are off the default path as well
+    anonymize: bool = False  # the finished file has labels in the place of keys, addresses and host names
 
 
 @dataclass
