@@ -45,7 +45,7 @@ class InMemory:
 def rows(name: str, records: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """A table with the columns and types of the schema; columns not given are 0 or empty."""
     empty = {column.name: 0 if pa.types.is_integer(column.type) else "" for column in BY_NAME[name].columns}
-    given = set[str]().union(*records)
+    given = empty.keys() & set[str]().union(*records)
     return columns(name, {one: [r.get(one, empty[one]) for r in records] for one in given}, len(records))
 
 

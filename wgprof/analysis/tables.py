@@ -91,10 +91,13 @@ def within(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
 
 def by_object(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
     """The rows of each object, in the order of their numbers; see `only`."""
-    numbers = pd.unique(ints(frame, "object")).tolist()
-    if len(numbers) <= 1:
-        return dict.fromkeys(numbers, frame)
-    return {int(str(number)): rows for number, rows in frame.groupby("object", sort=True)}
+    numbers = ints(frame, "object")
+    if not numbers.size or (numbers == numbers[0]).all():
+        return dict.fromkeys(numbers[:1].tolist(), frame)
+    order = np.argsort(numbers, kind="stable")
+    numbers, rows = numbers[order], frame.iloc[order]
+    bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), numbers.size]
+    return {int(numbers[begin]): rows.iloc[begin:end] for begin, end in itertools.pairwise(bounds)}
 
 
 class Totals:
