@@ -12,8 +12,8 @@ ASIDE    := $(BIN)/pytest -q --numprocesses=auto --dist=loadfile --no-loadscope-
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
-	@echo "make test-fast             unit tests and the verifier, under a minute on two cores; not the slow matrices of"
-	@echo "                           constructed recordings and simulations, which make test runs as well"
+	@echo "make test-fast             unit tests and the verifier, under a minute on two cores; without the slow matrices"
+	@echo "                           of constructed recordings and simulations, and with fewer random examples, than make test"
 	@echo "make test                  everything, real kernels included"
 	@echo "make browser-test          the dashboard in a real browser, under three minutes"
 	@echo "make screenshots           pictures of every page of the dashboard, into build/screenshots"
@@ -45,7 +45,7 @@ lint: setup
 	@$(BIN)/mypy
 
 test-fast: setup
-	@$(ASIDE) -m "not slow"
+	@$(ASIDE) -m "not slow" --hypothesis-profile=quick
 
 lab-test: setup
 	@$(BIN)/pytest -q tests/lab

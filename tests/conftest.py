@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 # How long an example takes depends on who else uses the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+# For `make test-fast`: `make test` tries the usual hundred where a test does not say how many.
+settings.register_profile("quick", settings.get_profile("any machine"), max_examples=25)
 
 
 @pytest.hookimpl(tryfirst=True)
