@@ -24,6 +24,7 @@ INTERVAL_NS = 100_000_000
 START_NS = 5_000_000_000_000
 DEVICE = 1
 FIRST_PEER = 2
+_ENTERED_NS = 2_000  # in the first stage
 
 
 @dataclass
@@ -43,12 +44,19 @@ class InMemory:
 
 def rows(name: str, records: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """A table with the columns and types of the schema; columns not given are 0 or empty."""
+    empty = {column.name: 0 if pa.types.is_integer(column.type) else "" for column in BY_NAME[name].columns}
+    given = empty.keys() & set[str]().union(*records)
+    return columns(name, {one: [r.get(one, empty[one]) for r in records] for one in given}, len(records))
+
+
+def columns(name: str, given: Mapping[str, Any], count: int) -> pd.DataFrame:
+    """The same of whole columns of `count` values."""
     schema = BY_NAME[name].arrow
-    columns = {}
+    made = {}
     for column in schema:
-        numeric = pa.types.is_integer(column.type)
-        columns[column.name] = pa.array([r.get(column.name, 0 if numeric else "") for r in records], column.type)
-    return pa.table(columns, schema=schema).to_pandas()
+        empty: object = 0 if pa.types.is_integer(column.type) else ""
+        made[column.name] = pa.array(given.get(column.name, [empty] * count), column.type)
+    return pa.table(made, schema=schema).to_pandas()
 
 
 @dataclass(frozen=True)
@@ -90,11 +98,14 @@ def gateway(
     rng = np.random.default_rng(seed)
     begin = START_NS + int(idle_s * 1e9)
     tables: dict[str, list[dict[str, object]]] = {name: [] for name in BY_NAME}
+    journeys = pd.DataFrame()
     ends = [begin + int(seconds * 1e9)]
     for direction, load in (("tx", tx), ("rx", rx)):
         if load is not None:
             handoffs = _simulate(rng, load, begin, seconds=seconds, peers=peers, workers=workers)
-            _fill(tables, direction, load, handoffs, sample_every=sample_every, rng=rng)
+            _fill(tables, direction, load, handoffs)
+            journeys = pd.concat([journeys, _journeys(direction, load, handoffs, sample_every)], ignore_index=True)
+            journeys = journeys.iloc[rng.permutation(len(journeys))]
             ends.append(int(handoffs.served.max(initial=0)))
     count = -(-(max(ends) + int(idle_s * 1e9) - START_NS) // INTERVAL_NS)
     for number in range(count):
@@ -105,7 +116,12 @@ def gateway(
     _account(tables, workers, count)
     _identify(tables, peers)
     manifest = {"complete": True, "target": {"kind": "local"}, "machine": {"user_hz": 100}}
-    return InMemory({name: rows(name, records) for name, records in tables.items()}, manifest)
+    found = {name: rows(name, records) for name, records in tables.items()}
+    if len(journeys):
+        found["journeys"] = columns(
+            "journeys", {str(name): journeys[name].to_numpy() for name in journeys}, len(journeys)
+        )
+    return InMemory(found, manifest)
 
 
 def _simulate(
@@ -130,24 +146,14 @@ def _simulate(
     return _Handoffs(peer, arrive, crypt, crypted, serve, served, worker)
 
 
-def _fill(
-    tables: dict[str, list[dict[str, object]]],
-    direction: str,
-    load: Load,
-    h: _Handoffs,
-    *,
-    sample_every: int,
-    rng: np.random.Generator,
-) -> None:
+def _fill(tables: dict[str, list[dict[str, object]]], direction: str, load: Load, h: _Handoffs) -> None:
     first, crypt, last = {
         "tx": ("tx.stage", "tx.encrypt", "tx.send"),
         "rx": ("rx.receive", "rx.decrypt", "rx.deliver"),
     }[direction]
-    entered = 2_000  # ns in the first stage
     n = load.segments
-    per_crypt = (h.crypted - h.crypt) // n
     zero = np.zeros_like(h.worker)
-    _stage(tables, first, load, h.peer, ends=h.arrive, service=np.full_like(h.arrive, entered), cpu=zero)
+    _stage(tables, first, load, h.peer, ends=h.arrive, service=np.full_like(h.arrive, _ENTERED_NS), cpu=zero)
     _stage(tables, crypt, load, h.peer, ends=h.crypted, service=h.crypted - h.crypt, cpu=h.worker)
     _stage(tables, last, load, h.peer, ends=h.served, service=h.served - h.serve, cpu=zero)
     ring, queue = {"tx": ("encrypt-ring", "tx-queue"), "rx": ("decrypt-ring", "rx-queue")}[direction]
@@ -156,26 +162,29 @@ def _fill(
     _queue(tables, queue, h.peer + FIRST_PEER, h.arrive, h.serve, segments=n)
     _work(tables, worker, np.full_like(h.peer, DEVICE), h.crypted, h.worker, segments=n)
     _work(tables, serial, h.peer + FIRST_PEER, h.served, zero, segments=n)
-    steps = {"tx": (1, 2, 3), "rx": (4, 5, 6)}[direction]
-    serial_ns = load.serial_ns
-    for peer in np.unique(h.peer):
-        mine = np.flatnonzero(h.peer == peer)
-        for order, i in enumerate(mine):
-            for segment in range(n):
-                nonce = order * n + segment
-                if nonce % sample_every:
-                    continue
-                common = {"nonce": nonce, "key_index": 77 + int(peer), "object": int(peer) + FIRST_PEER}
-                common["flags"] = 1 if segment == 0 else 0
-                times = (
-                    (h.arrive[i], entered, 0),
-                    (h.crypt[i] + per_crypt[i] * (segment + 1), per_crypt[i], h.worker[i]),
-                    (h.serve[i] + serial_ns * (segment + 1), serial_ns, 0),
-                )
-                for point, (end, service, cpu) in zip(steps, times, strict=True):
-                    event = {"point": point, "end_ns": int(end), "service_ns": int(service), "cpu": int(cpu)}
-                    tables["journeys"].append({**common, **event})
-    rng.shuffle(tables["journeys"])
+
+
+def _journeys(direction: str, load: Load, h: _Handoffs, sample_every: int) -> pd.DataFrame:
+    """Three rows for each sampled packet; a peer's packets are numbered in the order of its hand-offs."""
+    n = load.segments
+    handoff, segment = np.repeat(np.arange(h.peer.size), n), np.tile(np.arange(n), h.peer.size)
+    order = pd.Series(h.peer).groupby(h.peer).cumcount().to_numpy()
+    nonce = order[handoff] * n + segment
+    taken = nonce % sample_every == 0
+    i, segment, nonce = handoff[taken], segment[taken], nonce[taken]
+    per_crypt = ((h.crypted - h.crypt) // n)[i]
+    zero = np.zeros_like(i)
+    common = {"nonce": nonce, "key_index": 77 + h.peer[i], "object": h.peer[i] + FIRST_PEER, "flags": segment == 0}
+    times = (
+        (h.arrive[i], zero + _ENTERED_NS, zero),
+        (h.crypt[i] + per_crypt * (segment + 1), per_crypt, h.worker[i]),
+        (h.serve[i] + load.serial_ns * (segment + 1), zero + load.serial_ns, zero),
+    )
+    points = {"tx": (1, 2, 3), "rx": (4, 5, 6)}[direction]
+    return pd.concat(
+        pd.DataFrame({**common, "point": point, "end_ns": end, "service_ns": service, "cpu": cpu}).astype(np.int64)
+        for point, (end, service, cpu) in zip(points, times, strict=True)
+    )
 
 
 def _interval(times: np.ndarray) -> np.ndarray:
@@ -195,8 +204,8 @@ def _stage(
     frame = pd.DataFrame({"t_ns": _interval(ends), "cpu": cpu, "object": peer + FIRST_PEER, "service_ns": service})
     frame["bucket"] = [bucket_of(int(ns // load.segments) >> 2) for ns in service]
     keys = ["t_ns", "cpu", "object"]
-    for (t, c, o), group in frame.groupby(keys):
-        packets = len(group) * load.segments
+    for (t, c, o), calls, service_ns in frame.groupby(keys)["service_ns"].agg(["size", "sum"]).itertuples():
+        packets = calls * load.segments
         who = {"t_ns": t, "dt_ns": INTERVAL_NS, "cpu": c, "object": o}
         tables["stages"].append(
             {
@@ -204,13 +213,14 @@ def _stage(
                 "stage": stage,
                 "packets": packets,
                 "bytes": packets * load.octets,
-                "service_ns": int(group["service_ns"].sum()),
+                "service_ns": service_ns,
                 "calls": packets,
             }
         )
-        for bucket, number in group["bucket"].value_counts().items():
-            times = int(number) * load.segments
-            tables["histograms"].append({**who, "metric": f"{stage}.service", "bucket": bucket, "count": times})
+    for t, c, o, bucket, number in frame.groupby([*keys, "bucket"]).size().reset_index().itertuples(index=False):
+        who = {"t_ns": t, "dt_ns": INTERVAL_NS, "cpu": c, "object": o}
+        times = number * load.segments
+        tables["histograms"].append({**who, "metric": f"{stage}.service", "bucket": bucket, "count": times})
 
 
 def _queue(
@@ -230,30 +240,20 @@ def _queue(
 
         ticks = np.arange(START_NS + 1, leave[-1] + 1_000_000_000, 5_025_126)  # 199 Hz
         seen = pd.DataFrame({"t_ns": _interval(ticks), "depth": depth(ticks)})
-        for t, group in seen.groupby("t_ns"):
-            who = {"t_ns": t, "dt_ns": INTERVAL_NS, "object": int(number)}
-            sample = {
-                "samples": len(group),
-                "depth_sum": int(group["depth"].sum()),
-                "depth_max": int(group["depth"].max()),
-            }
-            tables["depths"].append({**who, "queue": queue, **sample, "occupied": int((group["depth"] > 0).sum())})
-            for value, times in group["depth"].value_counts().items():
-                bucket = bucket_of(int(str(value)))
-                tables["histograms"].append({**who, "metric": f"{queue}.depth", "bucket": bucket, "count": int(times)})
+        who: dict[str, object] = {"dt_ns": INTERVAL_NS, "object": int(number)}
+        seen["occupied"] = (seen["depth"] > 0).astype(np.int64)
+        looks = seen.groupby("t_ns").agg({"depth": ["size", "sum", "max"], "occupied": "sum"})
+        for t, samples, depth_sum, depth_max, occupied in looks.itertuples():
+            sample = {"samples": samples, "depth_sum": depth_sum, "depth_max": depth_max, "occupied": occupied}
+            tables["depths"].append({**who, "t_ns": t, "queue": queue, **sample})
+        seen["bucket"] = [bucket_of(value) for value in seen["depth"].tolist()]
+        for t, bucket, times in seen.groupby(["t_ns", "bucket"]).size().reset_index().itertuples(index=False):
+            row = {"t_ns": t, "metric": f"{queue}.depth", "bucket": bucket, "count": times}
+            tables["histograms"].append({**who, **row})
         met = pd.DataFrame({"t_ns": _interval(enter), "depth": depth(enter).clip(0)})
-        for t, group in met.groupby("t_ns"):
-            tables["arrivals"].append(
-                {
-                    "t_ns": t,
-                    "dt_ns": INTERVAL_NS,
-                    "object": int(number),
-                    "queue": queue,
-                    "handoffs": len(group),
-                    "packets": len(group) * segments,
-                    "depth_sum": int(group["depth"].sum()),
-                }
-            )
+        for t, handoffs, depth_sum in met.groupby("t_ns")["depth"].agg(["size", "sum"]).itertuples():
+            row = {"t_ns": t, "queue": queue, "handoffs": handoffs, "packets": handoffs * segments}
+            tables["arrivals"].append({**who, **row, "depth_sum": depth_sum})
 
 
 def _work(

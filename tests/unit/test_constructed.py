@@ -21,6 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "scenarios.md"
 CASES = [pytest.param(each, amount, truth, id=name) for each in CONSTRUCTIONS for name, amount, truth in each.cases]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("construction", "amount", "truth"), CASES)
 def test_what_was_constructed_is_found_and_nothing_else(
     construction: Construction, amount: float, truth: Truth

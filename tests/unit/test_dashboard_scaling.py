@@ -29,6 +29,8 @@ from wgprof.sweep.part import part_of
 from wgprof.sweep.running import run_sweep
 
 IDLE = CAPTURED / "idle-6.12.wgprof"
+#: What any test has had analysed, by the state of the file: as in a dashboard that runs.
+KEPT = Recordings(), Sweeps()
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,9 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return swept(out, matrix, recorder(lambda c, n: 100.0 * c.tunnels**0.8 * c.cpus**0.5))
 
 
-def dashboard_of(*given: Path, live: bool = False) -> Dashboard:
-    return Dashboard(Library(given, live=live), Recordings(), Sweeps())
+def dashboard_of(*given: Path, live: bool = False, sweeps: Sweeps | None = None) -> Dashboard:
+    recordings, kept = KEPT
+    return Dashboard(Library(given, live=live), recordings, sweeps or kept)
 
 
 def words_of(parts: object) -> str:
@@ -149,7 +152,7 @@ def test_a_damaged_recording_does_not_keep_anybody_from_a_sweep(sweep: Path, tmp
 
 def test_without_the_model_there_are_tables_and_the_way_to_curves(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    page = json.loads(text_of(dashboard_of(sweep).answer("", "light").page))
+    page = json.loads(text_of(dashboard_of(sweep, sweeps=Sweeps()).answer("", "light").page))
     assert plots_in(page) == [] and len(grids_in(page)) >= 3
     assert "wgprof[model]" in json.dumps(page)
 

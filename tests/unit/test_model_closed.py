@@ -41,6 +41,7 @@ def test_m_d_1(load: float) -> None:
     assert _one_server("constant", load) == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("servers", "load"), [(2, 0.7), (4, 0.8)])
 def test_m_m_c_at_a_ring_whose_idle_workers_are_woken(servers: int, load: float) -> None:
     """Many peers of one device: packets of one peer then hardly ever wait for each other."""
@@ -60,6 +61,7 @@ def test_blind_round_robin_waits_longer_than_a_shared_queue_should() -> None:
     assert result.latency_mean_us - 10 > 1.2 * closed.mmc_wait(rate, 10 * _US, 4) / _US
 
 
+@pytest.mark.slow
 def test_tandem_of_decryption_and_ordered_delivery() -> None:
     """One worker, then the peer's NAPI on another CPU: two M/M/1 in a row (Burke)."""
     rate = 0.06 / _US

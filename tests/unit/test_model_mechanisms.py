@@ -32,6 +32,7 @@ def _run(scenario: Scenario, seconds: float = 0.1, warmup: float = 0.05) -> Resu
     return result
 
 
+@pytest.mark.slow
 def test_polls_of_many_tunnels_converge_on_a_few_cpus() -> None:
     """The black hole (S4): most CPUs idle, aggregate below three tunnels' worth."""
     vanilla = _gateway("vanilla", False, 16, 0.5, 1.5)
@@ -41,6 +42,7 @@ def test_polls_of_many_tunnels_converge_on_a_few_cpus() -> None:
     assert vanilla.gbit_s < 3 * _gateway("vanilla", False, 1).gbit_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "threaded"), [("vanilla", True), ("steered", False)])
 def test_threads_and_steering_keep_them_apart(module: str, threaded: bool) -> None:
     other = _gateway(module, threaded, 16)
@@ -52,6 +54,7 @@ def test_threads_do_nothing_for_one_tunnel() -> None:
     assert _gateway("vanilla", True, 1).gbit_s == pytest.approx(_gateway("vanilla", False, 1).gbit_s, rel=0.02)
 
 
+@pytest.mark.slow
 def test_inline_binds_a_tunnel_to_a_core_and_many_to_all() -> None:
     one, many = _gateway("inline", False, 1), _gateway("inline", False, 64)
     assert one.delivering_cpus == 1

@@ -14,6 +14,8 @@ from wgprof.model.engine.running import KICKS
 from wgprof.model.reference.rules import Reference
 from wgprof.model.scenario import Scenario
 
+#: One of each module and direction; the others make a matrix.
+_FAST = ("one tunnel", "vanilla", "steered", "inline", "transmit", "loop")
 _Event = tuple[float, int, int, int, int]
 #: Exponential service makes two events at one moment improbable, so that their order is the rules', not luck's.  No
 #: scenario lets two sources, or one source on two CPUs, act at the same moment.
@@ -66,7 +68,9 @@ def _in_order(events: list[_Event]) -> list[_Event]:
     return sorted(events, key=lambda event: (round(event[0], 3), event[1]))
 
 
-@pytest.mark.parametrize("name", _SCENARIOS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in _FAST else pytest.mark.slow) for name in _SCENARIOS]
+)
 def test_same_events(name: str) -> None:
     scenario, seconds = _SCENARIOS[name], 0.015
     fast = _compiled(scenario, _COSTS, 11, seconds)

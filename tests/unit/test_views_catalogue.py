@@ -116,7 +116,7 @@ def test_one_peer_in_one_direction() -> None:
 
 def test_sixty_four_peers_stay_readable() -> None:
     load = Load(rate=30, crypt_ns=20_000, serial_ns=20_000)
-    found = drawn(with_mechanics(gateway(seconds=2, peers=64, workers=8, tx=load, rx=load, sample_every=1, seed=3)))
+    found = drawn(with_mechanics(gateway(seconds=1, peers=64, workers=8, tx=load, rx=load, sample_every=1, seed=3)))
     for picture in all_of(found):
         assert picture.figure.layout["height"] < 2200, picture.name
     assert sum(len(p.figure.to_json()) for p in all_of(found)) < 2 * MOST_JSON

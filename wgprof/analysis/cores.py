@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from wgprof.analysis.tables import FloatArray, IntArray, ints, only, total, within
+from wgprof.analysis.tables import FloatArray, IntArray, Totals, ints, only, total, within
 from wgprof.analysis.window import Window
 
 BUSY_COLUMNS = ("user_ns", "system_ns", "softirq_ns", "irq_ns", "steal_ns")
@@ -47,29 +47,34 @@ def core_rows(cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFrame
     cpus, stages, executions = within(cpus, window), within(stages, window), within(executions, window)
     length_ns = window.end_ns - window.start_ns
     rows = []
+    measured_on = Measured(stages, executions)
     for cpu in sorted({int(c) for c in cpus["cpu"].unique()}):
         mine = only(cpus, cpu=cpu)
         spent = {column: total(mine, column) for column in BUSY_COLUMNS}
         # The kernel accounts in ticks, so its own sum is the fair denominator.
         everything = sum(spent.values()) + total(mine, "idle_ns") or length_ns
         share = {column: value / everything for column, value in spent.items()}
-        measured = {
-            track: ns / length_ns
-            for track, ns in measured_ns(only(stages, cpu=cpu), only(executions, cpu=cpu), mine).items()
-        }
+        measured = {track: ns / length_ns for track, ns in measured_on.cpu(cpu, mine).items()}
         user, system, softirq, irq, steal = (share[column] for column in BUSY_COLUMNS)
         rows.append(Core(cpu, sum(share.values()), user, system, softirq, irq, steal, measured))
     return rows
 
 
-def measured_ns(stages: pd.DataFrame, executions: pd.DataFrame, cpus: pd.DataFrame) -> dict[str, int]:
-    """Time the probes measured, by track; without overlap, so the values may be added."""
-    spent = {}
-    for track, (of_stages, of_servers) in TRACKS.items():
-        spent[track] = sum(total(only(stages, stage=stage), "service_ns") for stage in of_stages)
-        spent[track] += sum(total(only(executions, server=server), "busy_ns") for server in of_servers)
-    spent[OTHER_SOFTIRQ] = sum(total(cpus, column) for column in PROBE_COLUMNS)
-    return spent
+class Measured:
+    """Time the probes measured on each CPU."""
+
+    def __init__(self, stages: pd.DataFrame, executions: pd.DataFrame) -> None:
+        self._stages = Totals(stages, "stage", ("service_ns",), by="cpu")
+        self._executions = Totals(executions, "server", ("busy_ns",), by="cpu")
+
+    def cpu(self, number: int, account: pd.DataFrame) -> dict[str, int]:
+        """In ns, by track; without overlap, so the values may be added.  `account`: the CPU's rows of `cpus`."""
+        spent = {}
+        for track, (of_stages, of_servers) in TRACKS.items():
+            spent[track] = sum(self._stages.of(stage, [number])["service_ns"] for stage in of_stages)
+            spent[track] += sum(self._executions.of(server, [number])["busy_ns"] for server in of_servers)
+        spent[OTHER_SOFTIRQ] = sum(total(account, column) for column in PROBE_COLUMNS)
+        return spent
 
 
 @dataclass(frozen=True)

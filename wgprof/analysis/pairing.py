@@ -136,6 +136,8 @@ def find_tunnels(first: End, second: End, to_second: Halves, to_first: Halves) -
     in a long while have the same; the pair with fewer packets then loses.  It also loses when it contradicts the
     public keys: the peers of one end that lead to one device of the other must all have that device's key.
     """
+    if not len(to_second) and not len(to_first):
+        return []
     shared = pd.concat([_shared(to_second, swap=False), _shared(to_first, swap=True)])
     pairs = shared.groupby(["first", "second"]).agg(packets=("packets", "sum"), sessions=("key", "size"))
     pairs = pairs.reset_index().sort_values("packets", ascending=False, kind="stable")

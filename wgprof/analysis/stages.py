@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from wgprof.analysis.histogram import HistogramSums, duration_quantiles_ns
-from wgprof.analysis.tables import DIRECTIONS, STAGES, IntArray, by_object, only, total, within
+from wgprof.analysis.tables import DIRECTIONS, STAGES, IntArray, by_object, ints, only, total, within
 from wgprof.analysis.window import Window
 
 
@@ -50,7 +51,7 @@ def _row(
 ) -> Stage:
     packets, octets, service_ns = total(mine, "packets"), total(mine, "bytes"), total(mine, "service_ns")
     p50, p99 = duration_quantiles_ns(times, (0.5, 0.99))
-    busy = mine[(mine["packets"] > 0) | (mine["failed"] > 0)]
+    busy = (ints(mine, "packets") > 0) | (ints(mine, "failed") > 0)
     return Stage(
         direction,
         stage,
@@ -65,5 +66,5 @@ def _row(
         p50,
         p99,
         service_ns / 1e9 / window.duration_s,
-        tuple(sorted({int(cpu) for cpu in busy["cpu"].unique()})),
+        tuple(np.unique(ints(mine, "cpu")[busy]).tolist()),
     )

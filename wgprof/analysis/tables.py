@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -69,32 +70,51 @@ def total(frame: pd.DataFrame, column: str) -> int:
 
 
 def only(frame: pd.DataFrame, **equal: object) -> pd.DataFrame:
-    """The rows in which each named column has the given value."""
+    """The rows in which each named column has the given value: the frame itself if they all have, so do not change it.
+
+    Taking rows costs more than finding them, and most tables of most recordings are empty, or of one device.
+    """
+    if not len(frame):
+        return frame
     keep = np.ones(len(frame), dtype=bool)
     for column, value in equal.items():
-        keep &= np.asarray(frame[column] == value, dtype=bool)
-    return frame[keep]
+        keep &= np.asarray(frame[column].array == value, dtype=bool)
+    return frame if keep.all() else frame[keep]
 
 
 def within(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
-    """The rows whose interval lies in the window."""
+    """The rows whose interval lies in the window; see `only`."""
     t_ns = ints(frame, "t_ns")
-    return frame[(t_ns >= window.start_ns) & (t_ns < window.end_ns)]
+    keep = (t_ns >= window.start_ns) & (t_ns < window.end_ns)
+    return frame if keep.all() else frame[keep]
 
 
 def by_object(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
-    """The rows of each object, in the order of their numbers."""
-    return {int(str(number)): rows for number, rows in frame.groupby("object", observed=True, sort=True)}
+    """The rows of each object, in the order of their numbers; see `only`."""
+    numbers = ints(frame, "object")
+    if not numbers.size or (numbers == numbers[0]).all():
+        return dict.fromkeys(numbers[:1].tolist(), frame)
+    order = np.argsort(numbers, kind="stable")
+    numbers, rows = numbers[order], frame.iloc[order]
+    bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), numbers.size]
+    return {int(numbers[begin]): rows.iloc[begin:end] for begin, end in itertools.pairwise(bounds)}
 
 
 class Totals:
-    """Sums of counting columns by a name and an object, for many look-ups."""
+    """Sums of counting columns by a name and a number (of an object, or a CPU), for many look-ups."""
 
-    def __init__(self, frame: pd.DataFrame, name: str, values: Sequence[str]) -> None:
+    def __init__(self, frame: pd.DataFrame, name: str, values: Sequence[str], by: str = "object") -> None:
         self._values = tuple(values)
-        summed = frame.groupby([name, "object"], observed=True, sort=False)[list(values)].sum()
-        keys = ((str(kind), int(number)) for kind, number in summed.index)
-        self._rows = dict(zip(keys, summed.to_numpy(dtype=np.int64).tolist(), strict=True))
+        self._rows: dict[tuple[str, int], list[int]] = {}
+        if not len(frame):
+            return
+        kind, kinds = pd.factorize(frame[name])
+        number, numbers = pd.factorize(ints(frame, by))
+        sums = np.zeros((len(self._values), len(kinds) * numbers.size), dtype=np.int64)
+        for column, into in zip(self._values, sums, strict=True):
+            np.add.at(into, kind * numbers.size + number, ints(frame, column))
+        keys = itertools.product(map(str, kinds), numbers.tolist())
+        self._rows = dict(zip(keys, sums.T.tolist(), strict=True))
 
     def of(self, name: str, objects: Sequence[int]) -> dict[str, int]:
         """The sums over some objects, by column."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from wgprof.analysis import units
 from wgprof.analysis.checks.check import FAIL, OK, UNKNOWN, Check
-from wgprof.analysis.cores import BUSY_COLUMNS, measured_ns
+from wgprof.analysis.cores import BUSY_COLUMNS, Measured
 from wgprof.analysis.journeys import Journeys
 from wgprof.analysis.names import clean
 from wgprof.analysis.tables import ints, only, total
@@ -41,9 +41,10 @@ def busy_checks(cpus: pd.DataFrame, stages: pd.DataFrame, executions: pd.DataFra
     rows = []
     tick_ns = 1e9 / max(user_hz, 1)
     numbers = {int(c) for frame in (cpus, stages, executions) for c in frame["cpu"].unique()}
+    measured_on = Measured(stages, executions)
     for cpu in sorted(numbers):
         account = only(cpus, cpu=cpu)
-        measured = sum(measured_ns(only(stages, cpu=cpu), only(executions, cpu=cpu), account).values())
+        measured = sum(measured_on.cpu(cpu, account).values())
         if not len(account):
             verdict, busy = UNKNOWN, 0
             detail = f"measured {units.duration(measured)}; the kernel's account of this CPU is missing"
