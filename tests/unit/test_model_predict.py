@@ -57,6 +57,13 @@ def test_inline_does_not_depend_on_hand_offs() -> None:
     assert model.relevant(ask, _VANILLA) == ["costs.decrypt", "costs.wake"]
 
 
+def test_the_two_ends_matter_in_a_loop_alone() -> None:
+    machine = _machine(read=(0, 5000), unlock=(0, 100))
+    for direction, names in (("rx", ["costs.unlock"]), ("tx", []), ("loop", ["costs.unlock", "costs.read"])):
+        assert model.relevant(_ask(machine, direction=direction), _VANILLA) == names
+    assert model.relevant(_ask(machine, direction="loop"), _INLINE) == ["costs.read"]
+
+
 def test_a_cheaper_server_helps_where_it_is_the_limit() -> None:
     machine = _machine()
     before = predict(_ask(machine, tunnels=(8,), seconds=0.2)).points[0]

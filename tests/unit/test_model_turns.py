@@ -11,11 +11,12 @@ import pytest
 from tests.support.model import MODERN, only
 from wgprof.model.costs import Costs
 from wgprof.model.engine.build import build
-from wgprof.model.engine.layout import CONSUME, CRYPT, NIC, POLL, SEND, TX, WORK_BEGIN, XMIT, Ints, Sim
+from wgprof.model.engine.layout import CONSUME, CRYPT, INLINE, NIC, POLL, SEND, TX, WORK_BEGIN, XMIT, Ints, Sim
 from wgprof.model.engine.loop import run
 from wgprof.model.engine.running import KICKS
 from wgprof.model.limits import slice_ns
 from wgprof.model.scenario import Scenario
+from wgprof.model.simulate import simulate
 
 
 def _kicks() -> Ints:
@@ -121,13 +122,36 @@ def test_in_a_loop_the_sender_and_the_workers_take_turns() -> None:
     assert held and not {XMIT, WORK_BEGIN} & set(held)
 
 
-@pytest.mark.parametrize(("module", "direction"), [("vanilla", "tx"), ("inline", "tx"), ("inline", "loop")])
-def test_elsewhere_wg_xmit_is_a_softirq(module: str, direction: str) -> None:
-    """A gateway forwards what its other NIC received; inline's step has no thread in a loop either."""
-    steps = _steps(Scenario(1, 1, module, direction=direction, gso=4, window=64), MODERN, 0.01, cpu=0)
+@pytest.mark.parametrize("module", ["vanilla", "inline"])
+def test_elsewhere_wg_xmit_is_a_softirq(module: str) -> None:
+    """A gateway forwards what its other NIC received."""
+    steps = _steps(Scenario(1, 1, module, direction="tx", gso=4, window=64), MODERN, 0.01, cpu=0)
     kinds = Counter(kind for _, kind, _ in steps)
     assert not kinds[XMIT]
     assert kinds[NIC] > 50 or module == "inline"
+
+
+def test_in_a_loop_inline_senders_are_threads_that_find_a_cpu_each() -> None:
+    """Whatever the flows' hashes, two tunnels have both CPUs, and what a thread sends is received on its CPU."""
+    for seed in range(1, 6):
+        result = simulate(Scenario(2, 2, "inline", direction="loop", gso=8, window=64), MODERN, seed, 0.02, 0.01)
+        assert result is not None and min(result.busy_by_cpu) > 0.95
+    steps = _steps(Scenario(1, 1, "inline", direction="loop", gso=8, window=64), MODERN, 0.01, cpu=0)
+    after = Counter(following for (_, kind, _), (_, following, _) in pairwise(steps) if kind == XMIT)
+    assert set(after) == {INLINE}
+
+
+@pytest.mark.parametrize("module", ["vanilla", "inline"])
+def test_the_two_ends_cost_what_they_cost_in_a_loop_alone(module: str) -> None:
+    """900 ns a packet sent; 2,000 ns and two acknowledgements' parts for what GRO made, one a packet at 64 KB."""
+    ends: dict[str, float] = {"write": 900, "read": 2_000, "ack_send": 300, "ack_deliver": 200}
+    costs = only("constant", **({name: q.value for name, q in MODERN.costs.items()} | ends))
+    for direction, each in (("loop", 3_400), ("rx", 0)):
+        scenario = Scenario(2, 1, module, direction=direction, packet_bytes=65_536, gso=4, window=64)
+        result = simulate(scenario, costs, 1, 0.2, 0.05)
+        assert result is not None and result.packets > 1000
+        spent = result.busy_by_kind["the two ends"] * result.seconds * 1e9
+        assert spent == pytest.approx(each * result.packets, rel=0.03)
 
 
 def test_a_napi_thread_waits_for_its_turn_where_the_scheduler_keeps_to_who_runs() -> None:

@@ -39,7 +39,7 @@ MEANINGS: Mapping[str, str] = {
 #: Costs with a distribution; the others are constants.
 DISTRIBUTED = ("receive", "decrypt", "deliver", "encrypt", "send")
 #: Costs that only one direction has.
-ONLY_RX = ("receive", "decrypt", "deliver", "poll_empty", "poll_setup", "stack")
+ONLY_RX = ("receive", "decrypt", "deliver", "poll_empty", "poll_setup", "stack", "softirq", "unlock")
 ONLY_TX = ("encrypt", "send", "stage", "segment")
 #: Costs of the two ends of a tunnel, which are on this machine in a loop alone.
 ONLY_LOOP = ("write", "read", "ack_encrypt", "ack_send", "ack_decrypt", "ack_deliver")

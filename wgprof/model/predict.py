@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from wgprof.errors import UsageError
-from wgprof.model.costs import ONLY_RX, ONLY_TX
+from wgprof.model.costs import ONLY_LOOP, ONLY_RX, ONLY_TX
 from wgprof.model.engine.layout import SERVED
 from wgprof.model.machine import Machine
 from wgprof.model.scenario import Scenario
@@ -28,7 +28,9 @@ from wgprof.model.simulate import Limit, Result, simulate
 WARMUP_SHARE = 0.4
 _CONFIDENCE = 0.95
 #: Of no importance when nothing is handed over.
-_NOT_INLINE = ("handoff", "consume", "wake", "switch", "work", "hold", "transfer", "cross", "poll_empty")
+_NOT_INLINE = (
+    "handoff", "consume", "wake", "switch", "work", "hold", "transfer", "cross", "poll_empty", "softirq", "unlock",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def relevant(ask: Ask, architecture: Architecture) -> list[str]:
     costs = {"rx": ONLY_TX, "tx": ONLY_RX, "loop": ()}[ask.direction]
     if ask.direction == "rx" and ask.machine.far_end == "same":
         costs = ()  # the sender's costs limit each tunnel
+    if ask.direction != "loop":
+        costs = (*costs, *ONLY_LOOP)
     names = []
     for name, quantity in ask.machine.parameters().items():
         short = name.removeprefix("costs.")
