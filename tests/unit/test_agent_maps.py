@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import struct
 import tempfile
+
+import pytest
 
 from wgprof.agent import maps
 from wgprof.agent.kernel import parse_cpu_list
@@ -44,7 +47,8 @@ def test_of_a_block_that_changed_all_cells_ever_used_go_out_and_no_others() -> N
         view[at : at + 8] = struct.pack("<Q", struct.unpack_from("<Q", view, at)[0] + 1)
 
     def seen() -> list[tuple[int, int, int]]:
-        return sorted(CELL_PREFIX.unpack(prefix)[:3] for prefix in blocks.changed([1, 2])[::2])
+        data = b"".join(blocks.changed([1, 2]))
+        return [CELL_PREFIX.unpack_from(data, at)[:3] for at in range(0, len(data), CELL_PREFIX.size + CELL.size)]
 
     count(1, 0, 3)
     count(1, 1, 4)
@@ -57,14 +61,53 @@ def test_of_a_block_that_changed_all_cells_ever_used_go_out_and_no_others() -> N
     assert seen() == []
 
 
+def test_what_went_quiet_is_noticed_when_it_moves_again_and_so_is_what_was_never_used() -> None:
+    fd, view = memory(maps.BLOCK_BYTES)
+    blocks = maps.Blocks(fd, slots=1, cpus=1, online=[0])
+    quads = memoryview(view).cast("Q")
+    quads[0] = 1
+    assert blocks.changed([]) and not blocks.changed([]) and not blocks.changed([])
+    for number, counter in enumerate((0, 4, 5)):  # in cells not in use so far, while it is quiet and while it is not
+        for cell in (2 * number, 2 * number + 1):
+            quads[cell * CELL.size // 8 + counter] += 1 << 40
+            assert blocks.changed([]), (cell, counter)
+        assert not blocks.changed([])
+
+
+@pytest.mark.parametrize("moment", range(3))
+@pytest.mark.parametrize("counter", (0, 4, 5))
+def test_what_is_counted_while_it_is_taken_for_quiet_is_given_out(
+    moment: int, counter: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fd, view = memory(maps.BLOCK_BYTES)
+    blocks = maps.Blocks(fd, slots=1, cpus=1, online=[0])
+    quads = memoryview(view).cast("Q")
+    quads[0] = quads[4] = quads[5] = 1
+    assert blocks.changed([])
+    copies = 0
+
+    def copied(data: bytes) -> memoryview:
+        """A telltale was copied: at one of these moments something is counted."""
+        nonlocal copies
+        quads[counter] += copies == moment
+        copies += 1
+        return memoryview(data)
+
+    monkeypatch.setattr(maps, "memoryview", copied, raising=False)
+    given = b"".join(blocks.changed([])) or b"".join(blocks.changed([]))
+    assert copies == 3, "it was taken for quiet"
+    assert CELL.unpack_from(given, CELL_PREFIX.size)[counter] == 2
+
+
 def test_losses_are_those_of_all_cpus_since_the_beginning() -> None:
     fd, view = memory(3 * 80)
     struct.pack_into("<QQ", view, 80, 99, 5)  # CPU 1: nested time, then a loss of the first kind
     states = maps.States(fd, 3 * 80, cpus=3)
-    assert states.counts() == [0, 0, 0, 0]
+    assert json.loads(states.as_json()) == states.losses() == dict.fromkeys(maps.LOSS_KEYS, 0)
     struct.pack_into("<QQQ", view, 80, 99, 7, 1)
     struct.pack_into("<QQQQQ", view, 160, 99, 1, 0, 0, 4)
     assert states.losses() == dict(zip(maps.LOSS_KEYS, (3, 1, 0, 4), strict=True))
+    assert json.loads(states.as_json()) == states.losses()
 
 
 def test_endpoints() -> None:

@@ -10,12 +10,13 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import socket
 import struct
 import subprocess
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Pattern, Tuple
 
 from wgprof.agent.files import read_whole
 
@@ -168,19 +169,20 @@ def _link(message: bytes) -> Tuple[str, int, int, str]:
 class Counters:
     """The counters of the given interfaces, read again and again."""
 
-    #: /proc/net/dev columns: rx bytes packets errs drop .. tx bytes packets errs drop
-    _COLUMNS = (1, 0, 2, 3, 9, 8, 10, 11)
+    #: /proc/net/dev's rx bytes packets errs drop, four others, tx bytes packets errs drop; and the order they leave in.
+    _COLUMNS = rb" *(\d+) +(\d+) +(\d+) +(\d+) +\d+ +\d+ +\d+ +\d+ +(\d+) +(\d+) +(\d+) +(\d+)"
+    _ORDER = (2, 1, 3, 4, 6, 5, 7, 8)
 
     def __init__(self, interfaces: List[Interface]) -> None:
-        #: Of each namespace: its file; and of each interface its number, its name there, and how its row begins.
-        self._files: List[Tuple[int, List[Tuple[int, bytes, bytes]]]] = []
-        places: Dict[Namespace, List[Tuple[int, bytes, bytes]]] = {}
+        #: Of each namespace: its file; and of each interface its number, its line there, and its row but for counters.
+        self._files: List[Tuple[int, List[Tuple[int, Pattern[bytes], bytes]]]] = []
+        places: Dict[Namespace, List[Tuple[int, Pattern[bytes], bytes]]] = {}
         for number, interface in enumerate(interfaces):
             name = b"%b:" % interface.name.encode()
             # The kernel writes "%6s:".
-            name = (b"\n" if len(name) > 6 else b" ") + name
-            head = json.dumps([interface.namespace.inode, interface.name])[:-1].encode()
-            places.setdefault(interface.namespace, []).append((number, name, head))
+            line = re.compile((b"\n" if len(name) > 6 else b" ") + re.escape(name) + self._COLUMNS)
+            row = json.dumps([interface.namespace.inode, interface.name])[:-1].replace("%", "%%") + ",%b" * 8 + "]"
+            places.setdefault(interface.namespace, []).append((number, line, row.encode()))
         for namespace, members in places.items():
             with contextlib.suppress(OSError), inside(namespace):
                 self._files.append((os.open("/proc/thread-self/net/dev", os.O_RDONLY), members))
@@ -197,13 +199,10 @@ class Counters:
                 text = read_whole(fd)
             except OSError:
                 continue
-            for number, name, head in members:
-                start = text.find(name)
-                if start < 0:
-                    continue
-                start += len(name)
-                fields = text[start : text.find(b"\n", start)].split()
-                rows[number] = b",".join([head, *[fields[column] for column in self._COLUMNS]]) + b"]"
+            for number, line, row in members:
+                found = line.search(text)
+                if found:
+                    rows[number] = row % found.group(*self._ORDER)
         return rows
 
     def close(self) -> None:
