@@ -20,7 +20,7 @@ UDP_COUNTERS = ("InDatagrams", "NoPorts", "InErrors", "RcvbufErrors", "InCsumErr
 _MIBS = ("snmp", "snmp6")
 _TABLES = ("udp", "udp6")
 #: These files take the kernel long, and longer the more sockets and CPUs there are: they are not read with every tick.
-EVERY_NS = 1_000_000_000
+EVERY_NS = 5_000_000_000
 
 
 def parse_udp_counters(snmp: str, snmp6: str) -> List[int]:
