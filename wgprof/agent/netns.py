@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import operator
 import os
-import re
 import shutil
 import socket
 import struct
 import subprocess
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Pattern, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from wgprof.agent.files import read_whole
 
@@ -169,20 +169,19 @@ def _link(message: bytes) -> Tuple[str, int, int, str]:
 class Counters:
     """The counters of the given interfaces, read again and again."""
 
-    #: /proc/net/dev's rx bytes packets errs drop, four others, tx bytes packets errs drop; and the order they leave in.
-    _COLUMNS = rb" *(\d+) +(\d+) +(\d+) +(\d+) +\d+ +\d+ +\d+ +\d+ +(\d+) +(\d+) +(\d+) +(\d+)"
-    _ORDER = (2, 1, 3, 4, 6, 5, 7, 8)
+    #: /proc/net/dev columns: rx bytes packets errs drop .. tx bytes packets errs drop
+    _columns = operator.itemgetter(1, 0, 2, 3, 9, 8, 10, 11)
 
     def __init__(self, interfaces: List[Interface]) -> None:
-        #: Of each namespace: its file; and of each interface its number, its line there, and its row but for counters.
-        self._files: List[Tuple[int, List[Tuple[int, Pattern[bytes], bytes]]]] = []
-        places: Dict[Namespace, List[Tuple[int, Pattern[bytes], bytes]]] = {}
+        #: Of each namespace: its file; and of each interface its number, how its line begins, and its row of JSON.
+        self._files: List[Tuple[int, List[Tuple[int, bytes, bytes]]]] = []
+        #: Where the line of each interface was.
+        self._at = [0] * len(interfaces)
+        places: Dict[Namespace, List[Tuple[int, bytes, bytes]]] = {}
         for number, interface in enumerate(interfaces):
-            name = b"%b:" % interface.name.encode()
-            # The kernel writes "%6s:".
-            line = re.compile((b"\n" if len(name) > 6 else b" ") + re.escape(name) + self._COLUMNS)
+            begin = f"{interface.name:>6}:".encode()
             row = json.dumps([interface.namespace.inode, interface.name])[:-1].replace("%", "%%") + ",%b" * 8 + "]"
-            places.setdefault(interface.namespace, []).append((number, line, row.encode()))
+            places.setdefault(interface.namespace, []).append((number, begin, row.encode()))
         for namespace, members in places.items():
             with contextlib.suppress(OSError), inside(namespace):
                 self._files.append((os.open("/proc/thread-self/net/dev", os.O_RDONLY), members))
@@ -196,13 +195,17 @@ class Counters:
         rows: Dict[int, bytes] = {}
         for fd, members in self._files:
             try:
-                text = read_whole(fd)
+                lines = read_whole(fd).split(b"\n")
             except OSError:
                 continue
-            for number, line, row in members:
-                found = line.search(text)
-                if found:
-                    rows[number] = row % found.group(*self._ORDER)
+            for number, begin, row in members:
+                at = self._at[number]
+                if at >= len(lines) or not lines[at].startswith(begin):
+                    at = next((at for at, line in enumerate(lines) if line.startswith(begin)), -1)
+                    if at < 0:
+                        continue
+                    self._at[number] = at
+                rows[number] = row % self._columns(lines[at][len(begin) :].split(None, 12))
         return rows
 
     def close(self) -> None:
