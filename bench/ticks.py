@@ -1,6 +1,6 @@
-"""What a tick costs the agent on this machine: `python -m bench.ticks [--tunnels 1] [--ticks 100]`.
+"""What a tick costs the agent on this machine: `python -m bench.ticks [--tunnels 1] [--interval 100]`.
 
-The agent's own recorder at the default interval, without probes and without root: its cells lie in memory laid out as
+The agent's own recorder, without probes and without root: its cells lie in memory laid out as
 the probes' maps, where another process raises the counters that packets would raise, or none.  No journeys come in.
 The cost is the CPU time that the agent's frames say it took, system calls and wake-ups in it, beside that of a process
 that wakes up as often and does nothing but read the same files and write as much.
@@ -33,7 +33,6 @@ from wgprof.agent.recorder import Recorder
 from wgprof.agent.route import Tunnel
 from wgprof.agent.stream import Stream
 
-INTERVAL_MS = 100
 PORT = 51820
 #: What the agent reads with each tick.
 FILES = ("/proc/stat", "/proc/softirqs", "/proc/net/dev", "/proc/net/softnet_stat")
@@ -115,11 +114,11 @@ def traffic(memory: Memory) -> Iterator[None]:
         os.waitpid(child, 0)
 
 
-def record(memory: Memory, ticks: int, out: IO[bytes]) -> None:
+def record(memory: Memory, ticks: int, interval_ms: int, out: IO[bytes]) -> None:
     """A recording of so many ticks of this namespace's lo, as if it were a tunnel to this machine."""
     interface = Interface(namespaces()[0], "lo", 1, 65536, 1)
     outer = Outer([interface], lambda *_: ([Tunnel(interface, interface.namespace, PORT, 0, ("127.0.0.1",))], []))
-    request = {"duration_s": ticks * INTERVAL_MS / 1e3, "interval_ms": INTERVAL_MS}
+    request = {"duration_s": ticks * interval_ms / 1e3, "interval_ms": interval_ms}
     reader, writer = os.pipe()
     try:
         stream = Stream(out.fileno(), compress=False)
@@ -129,16 +128,16 @@ def record(memory: Memory, ticks: int, out: IO[bytes]) -> None:
         os.close(writer)
 
 
-def tick_us(tunnels: int, ticks: int, busy: bool) -> tuple[float, int]:
+def tick_us(tunnels: int, ticks: int, interval_ms: int, busy: bool) -> tuple[float, int]:
     """CPU time between ticks, the median; and the bytes of a frame."""
     memory = Memory(tunnels)
     with TemporaryFile() as out:
         memory.count()
         if busy:
             with traffic(memory):
-                record(memory, ticks, out)
+                record(memory, ticks, interval_ms, out)
         else:
-            record(memory, ticks, out)
+            record(memory, ticks, interval_ms, out)
         out.seek(0)
         payloads = [frame.payload for frame in read_frames(BytesIO(out.read())) if frame.kind == Kind.TICK]
     heads = [json.loads(payload[4 : 4 + int.from_bytes(payload[:4], "little")]) for payload in payloads]
@@ -147,12 +146,12 @@ def tick_us(tunnels: int, ticks: int, busy: bool) -> tuple[float, int]:
     return statistics.median(gaps) / 1e3, int(statistics.median(map(len, payloads)))
 
 
-def bare_us(ticks: int, size: int) -> float:
+def bare_us(ticks: int, interval_ms: int, size: int) -> float:
     """CPU time between looks of a loop that only reads the files and writes so many bytes, the median."""
     fds, data, times = [os.open(path, os.O_RDONLY) for path in FILES], bytes(size), []
     with TemporaryFile() as out:
         for _ in range(ticks):
-            time.sleep(INTERVAL_MS / 1e3)
+            time.sleep(interval_ms / 1e3)
             for fd in fds:
                 os.pread(fd, 1 << 16, 0)
             os.write(out.fileno(), data)
@@ -165,12 +164,13 @@ def bare_us(ticks: int, size: int) -> float:
 @click.command()
 @click.option("--tunnels", default=1, show_default=True, help="Each a device and a peer.")
 @click.option("--ticks", default=100, show_default=True, help="Of each of the three runs.")
-def main(tunnels: int, ticks: int) -> None:
+@click.option("--interval", default=100, show_default=True, help="Milliseconds; of a short one the caches stay warm.")
+def main(tunnels: int, ticks: int, interval: int) -> None:
     """Print what a tick costs with traffic in every tunnel and on every CPU, with none, and at the least."""
-    busy, size = tick_us(tunnels, ticks, busy=True)
-    bare = bare_us(ticks, size)
-    idle, quiet = tick_us(tunnels, ticks, busy=False)
-    click.echo(f"{tunnels} tunnels on {len(online_cpus())} CPUs, {ticks} ticks each, CPU time of a tick")
+    busy, size = tick_us(tunnels, ticks, interval, busy=True)
+    bare = bare_us(ticks, interval, size)
+    idle, quiet = tick_us(tunnels, ticks, interval, busy=False)
+    click.echo(f"{tunnels} tunnels on {len(online_cpus())} CPUs, {ticks} ticks {interval} ms apart, CPU time of a tick")
     for what, us, length in (("traffic", busy, size), ("no traffic", idle, quiet), ("reading and writing", bare, size)):
         click.echo(f"{what:20} {us:8.0f} us {length / 1e3:8.1f} kB {us / bare:6.2f} of the last")
 

@@ -27,7 +27,7 @@ def _handlers() -> Iterator[None]:
 
 def ticks_of(memory: Memory, path: Path, count: int) -> list[Tick]:
     with path.open("wb") as file:
-        record(memory, count, file)
+        record(memory, count, 100, file)
     frames = list(read_frames(BytesIO(path.read_bytes())))
     assert [frames[0].kind, frames[-1].kind] == [Kind.HELLO, Kind.END]
     return [parse_tick(frame.payload) for frame in frames if frame.kind == Kind.TICK]
