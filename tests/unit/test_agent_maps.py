@@ -23,6 +23,13 @@ def memory(size: int) -> tuple[int, mmap.mmap]:
     return fd, mmap.mmap(fd, 0)
 
 
+def cells_of(given: list[bytes]) -> dict[tuple[int, ...], bytes]:
+    """The cells in what was given out, in order, by slot, CPU and kind."""
+    data, start = b"".join(given), CELL_PREFIX.size
+    places = range(0, len(data), start + CELL.size)
+    return {CELL_PREFIX.unpack_from(data, at)[:3]: data[at + start : at + start + CELL.size] for at in places}
+
+
 def test_only_changed_cells_are_given_out() -> None:
     fd, view = memory(maps.BLOCK_BYTES * 4 * 2)
     blocks = maps.Blocks(fd, slots=4, cpus=2, online=[0, 1])
@@ -46,9 +53,8 @@ def test_of_a_block_that_changed_all_cells_ever_used_go_out_and_no_others() -> N
         at = ((slot * 2 + cpu) * KINDS + kind) * CELL.size
         view[at : at + 8] = struct.pack("<Q", struct.unpack_from("<Q", view, at)[0] + 1)
 
-    def seen() -> list[tuple[int, int, int]]:
-        data = b"".join(blocks.changed([1, 2]))
-        return [CELL_PREFIX.unpack_from(data, at)[:3] for at in range(0, len(data), CELL_PREFIX.size + CELL.size)]
+    def seen() -> list[tuple[int, ...]]:
+        return list(cells_of(blocks.changed([1, 2])))
 
     count(1, 0, 3)
     count(1, 1, 4)
