@@ -85,6 +85,7 @@ bench: setup
 	@$(BIN)/python -m bench.overhead
 	@$(BIN)/python -m bench.analysis
 	@$(BIN)/python -m bench.readers
+	@$(BIN)/python -m bench.ticks
 	@$(BIN)/python -m bench.views
 	@$(BIN)/python -m bench.dashboard
 

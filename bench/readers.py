@@ -13,7 +13,7 @@ from wgprof.agent.accounts import Accounts
 from wgprof.agent.kernel import online_cpus
 from wgprof.agent.netns import Counters, Interface, namespaces
 from wgprof.agent.outer import describe
-from wgprof.agent.sockets import Sockets
+from wgprof.agent.sockets import EVERY_NS, Sockets
 from wgprof.agent.softnet import Softnet
 
 ROUNDS = 500
@@ -40,8 +40,8 @@ def main() -> None:
         ("softirqs", "/proc/softirqs", TICKS_A_SECOND, accounts.softirqs),
         ("interfaces", "/proc/net/dev", TICKS_A_SECOND, counters.read),
         ("softnet", "/proc/net/softnet_stat", TICKS_A_SECOND, softnet.read),
-        ("udp", "/proc/net/snmp, snmp6", 1, sockets.udp),
-        ("sockets", "/proc/net/udp, udp6", 1, sockets.sockets),
+        ("udp", "/proc/net/snmp, snmp6", 1e9 / EVERY_NS, sockets.udp),
+        ("sockets", "/proc/net/udp, udp6", 1e9 / EVERY_NS, sockets.sockets),
         ("outer", "sysfs and ethtool of lo, once", 0, lambda: describe({1: ["wg0"]})),
     ]
     print(f"{len(cpus)} CPUs")

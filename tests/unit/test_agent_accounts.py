@@ -58,6 +58,26 @@ def test_a_name_of_any_length_is_found(name: str, tmp_path: Path, monkeypatch: p
     assert row[1:] == [name, 1, 0, 2, 3, 9, 8, 10, 11]
 
 
+def test_an_interface_is_found_when_its_line_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others come and go above it; a longer name that ends in its own is another."""
+    opened = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags: opened(tmp_path / Path(path).name, flags))
+
+    def write(*names: str) -> None:
+        text = "".join(
+            f"{name:>6}: {' '.join(str(100 * at + n) for n in range(16))}\n" for at, name in enumerate(names)
+        )
+        (tmp_path / "dev").write_text("Inter-|\n face |\n" + text)
+
+    write("lo", "wg0")
+    counters = netns.Counters([netns.Interface(netns.namespaces()[0], "wg0", 5, 1420, 1)])
+    for names in (("lo", "wg0"), ("lo", "eth0", "xwg0", "wg0"), ("wg0", "lo"), ("lo", "wg0")):
+        write(*names)
+        assert json.loads(counters.read()[0])[2] == 100 * names.index("wg0") + 1
+    write("lo", "xwg0")
+    assert counters.read() == {}
+
+
 def test_more_interfaces_than_a_page_holds_are_read(tmp_path: Path) -> None:
     (tmp_path / "dev").write_text("".join(f"wg{number}: {'1 ' * 16}\n" for number in range(400)))
     with (tmp_path / "dev").open() as file:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import struct
 import tempfile
 
 from wgprof.agent import maps
+from wgprof.agent.frames import Payload
 from wgprof.agent.kernel import parse_cpu_list
 from wgprof.agent.layout import CELL, CELL_PREFIX, KINDS
 
@@ -18,6 +20,13 @@ def memory(size: int) -> tuple[int, mmap.mmap]:
     os.unlink(name)  # noqa: PTH108
     os.ftruncate(fd, (size + maps.PAGE - 1) // maps.PAGE * maps.PAGE)
     return fd, mmap.mmap(fd, 0)
+
+
+def cells_of(given: list[Payload]) -> dict[tuple[int, ...], bytes]:
+    """The cells in what was given out, in order, by slot, CPU and kind."""
+    data, start = b"".join(given), CELL_PREFIX.size
+    places = range(0, len(data), start + CELL.size)
+    return {CELL_PREFIX.unpack_from(data, at)[:3]: data[at + start : at + start + CELL.size] for at in places}
 
 
 def test_only_changed_cells_are_given_out() -> None:
@@ -43,8 +52,8 @@ def test_of_a_block_that_changed_all_cells_ever_used_go_out_and_no_others() -> N
         at = ((slot * 2 + cpu) * KINDS + kind) * CELL.size
         view[at : at + 8] = struct.pack("<Q", struct.unpack_from("<Q", view, at)[0] + 1)
 
-    def seen() -> list[tuple[int, int, int]]:
-        return sorted(CELL_PREFIX.unpack(prefix)[:3] for prefix in blocks.changed([1, 2])[::2])
+    def seen() -> list[tuple[int, ...]]:
+        return list(cells_of(blocks.changed([1, 2])))
 
     count(1, 0, 3)
     count(1, 1, 4)
@@ -57,14 +66,28 @@ def test_of_a_block_that_changed_all_cells_ever_used_go_out_and_no_others() -> N
     assert seen() == []
 
 
+def test_what_went_quiet_is_noticed_when_it_moves_again_and_so_is_what_was_never_used() -> None:
+    fd, view = memory(maps.BLOCK_BYTES)
+    blocks = maps.Blocks(fd, slots=1, cpus=1, online=[0])
+    quads = memoryview(view).cast("Q")
+    quads[0] = 1
+    assert blocks.changed([]) and not blocks.changed([]) and not blocks.changed([])
+    for number, counter in enumerate((0, 4, 5)):  # in cells not in use so far, while it is quiet and while it is not
+        for cell in (2 * number, 2 * number + 1):
+            quads[cell * CELL.size // 8 + counter] += 1 << 40
+            assert blocks.changed([]), (cell, counter)
+        assert not blocks.changed([])
+
+
 def test_losses_are_those_of_all_cpus_since_the_beginning() -> None:
     fd, view = memory(3 * 80)
     struct.pack_into("<QQ", view, 80, 99, 5)  # CPU 1: nested time, then a loss of the first kind
     states = maps.States(fd, 3 * 80, cpus=3)
-    assert states.counts() == [0, 0, 0, 0]
+    assert json.loads(states.as_json()) == states.losses() == dict.fromkeys(maps.LOSS_KEYS, 0)
     struct.pack_into("<QQQ", view, 80, 99, 7, 1)
     struct.pack_into("<QQQQQ", view, 160, 99, 1, 0, 0, 4)
     assert states.losses() == dict(zip(maps.LOSS_KEYS, (3, 1, 0, 4), strict=True))
+    assert json.loads(states.as_json()) == states.losses()
 
 
 def test_endpoints() -> None:

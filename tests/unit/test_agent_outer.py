@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
@@ -27,7 +28,7 @@ from wgprof.agent.route import (
     route_request,
 )
 from wgprof.agent.sockets import EVERY_NS, Sockets, bound_ports, parse_sockets, parse_udp_counters
-from wgprof.agent.softnet import Softnet, parse_softnet
+from wgprof.agent.softnet import Softnet, parse_line
 
 OWN = netns.namespaces()[0]
 LOOPBACK = socket.if_nametoindex("lo")
@@ -42,29 +43,47 @@ WORDS = ["000001f4", "00000002", "00000003", *["00000000"] * 6, "00000004", "000
         (WORDS, [3, 500, 2, 3, 4, 5, 6]),
         (WORDS[:11], [7, 500, 2, 3, 4, 5, -1]),
         (WORDS[:9], [7, 500, 2, 3, 0, 0, -1]),
+        (WORDS[:3], [7, 500, 2, 3, 0, 0, -1]),
+        (WORDS[:2], None),
     ],
 )
-def test_softnet_words_are_looked_for_and_not_expected(words: list[str], row: list[int]) -> None:
-    """Without its own word a line is of the next online CPU, and a backlog that is not told is unknown, not empty."""
-    assert parse_softnet(" ".join(words) + "\n", online=[7]) == [row]
+def test_softnet_words_are_looked_for_and_not_expected(words: list[str], row: list[int] | None) -> None:
+    """Without its own word a line is of the CPU in its place, and a backlog that is not told is unknown, not empty."""
+    assert parse_line(" ".join(words).encode(), cpu=7) == row
 
 
-def test_softnet_lines_without_a_cpu_beyond_those_online_are_left_out() -> None:
-    line = " ".join(WORDS[:11]) + "\n"
-    assert [row[0] for row in parse_softnet(line * 3, online=[0, 4])] == [0, 4]
+def softnet_rows(softnet: Softnet) -> list[list[int]]:
+    return list(json.loads(softnet.read()))
+
+
+def test_softnet_lines_are_those_of_now_whatever_they_were(tmp_path: Path) -> None:
+    """Lines that did not change are not taken apart again; those without a CPU of their own are the online CPUs'."""
+    path = tmp_path / "softnet_stat"
+    short = WORDS[:11]
+
+    def write(*counts: int) -> None:
+        path.write_text("".join(" ".join([f"{count:08x}", *short[1:]]) + "\n" for count in counts))
+
+    write(1, 2, 3)
+    softnet = Softnet([0, 4], str(path))
+    assert [row[:2] for row in softnet_rows(softnet)] == [[0, 1], [4, 2]], "the third line is of no CPU that is online"
+    write(1, 9, 3)
+    assert [row[:2] for row in softnet_rows(softnet)] == [[0, 1], [4, 9]]
+    write(9)
+    assert [row[:2] for row in softnet_rows(softnet)] == [[0, 9]]
 
 
 def test_softnet_of_this_kernel_grows_with_traffic() -> None:
     softnet = Softnet(list(range(os.cpu_count() or 1)))
-    before = sum(row[1] for row in softnet.read())
+    before = sum(row[1] for row in softnet_rows(softnet))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         for _ in range(50):
             link.sendto(b"x", ("127.0.0.1", 9))
-    assert sum(row[1] for row in softnet.read()) >= before + 50
+    assert sum(row[1] for row in softnet_rows(softnet)) >= before + 50
 
 
 def test_softnet_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
-    assert Softnet([0], str(tmp_path / "none")).read() == []
+    assert softnet_rows(Softnet([0], str(tmp_path / "none"))) == []
 
 
 def test_udp_counters_of_both_families_add_up_and_missing_ones_are_zero() -> None:
@@ -182,11 +201,18 @@ def test_what_is_not_known_is_said() -> None:
     assert path.described == []
 
 
-def test_udp_is_looked_at_once_a_second_and_at_the_end() -> None:
+def test_udp_is_looked_at_now_and_then_and_at_the_end() -> None:
     path = Outer([], lambda i, v: ([_tunnel("127.0.0.1")], []))
-    assert set(path.read(10**12, last=False)) == {"softnet", "udp", "sockets"}
-    assert set(path.read(10**12 + EVERY_NS - 1, last=False)) == {"softnet"}
-    assert set(path.read(10**12 + EVERY_NS - 1, last=True)) == {"softnet", "udp", "sockets"}
+
+    def looked_at(now_ns: int, last: bool = False) -> set[str]:
+        return set(json.loads(b"{%b}" % path.read(now_ns, last)))
+
+    everything = {"softnet", "udp", "sockets"}
+    assert looked_at(10**12) == everything
+    assert looked_at(10**12 + EVERY_NS - 1) == {"softnet"}
+    assert looked_at(10**12 + EVERY_NS) == everything
+    assert looked_at(10**12 + EVERY_NS + 1) == {"softnet"}
+    assert looked_at(10**12 + EVERY_NS + 1, last=True) == everything
 
 
 @pytest.fixture

@@ -185,6 +185,22 @@ def test_naps_get_shorter_the_more_comes_in(monkeypatch: pytest.MonkeyPatch) -> 
         assert drain.nap_s(sample_every=28) == 0.25, "and then nothing any more"
 
 
+def test_a_tick_notes_what_comes_in_as_a_look_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Naps as long as a tick have no look of their own; and one just after a look cannot tell a rate."""
+    clock = iter([0.0, 0.5, 0.5, 0.5004, 1.0])  # made; tick, emptied; tick; tick
+    monkeypatch.setattr("wgprof.agent.drain.time.monotonic", lambda: next(clock))
+    program = Program()
+    with tempfile.TemporaryFile() as file:
+        drain = Drain(program.ring(), Stream(file.fileno(), compress=False))
+        program.write(FITTING)
+        drain.empty()
+        assert 0.12 < drain.nap_s(sample_every=28) < 0.13
+        drain.empty()
+        assert 0.12 < drain.nap_s(sample_every=28) < 0.13, "nothing came in, in half a millisecond"
+        drain.empty()
+        assert drain.nap_s(sample_every=28) == 0.25
+
+
 @given(st.lists(st.binary(min_size=0, max_size=300_000), max_size=3), st.booleans())
 @settings(deadline=None, max_examples=25)
 def test_a_pipe_that_takes_little_at_a_time_gets_whole_frames(payloads: list[bytes], compress: bool) -> None:

@@ -24,20 +24,20 @@ def write_all(path: Path, compress: bool) -> list[bytes]:
     """The payloads that were written."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)
     out = stream.Stream(fd, compress)
-    cells: list[bytes] = []
-    for number in range(300):
-        cells += [CELL_PREFIX.pack(number, 0, 0, 0), bytes([number % 256]) * CELL.size]
-    out.tick(HEAD, cells)
+    cells = [CELL_PREFIX.pack(number, 0, 0, 0) + bytes([number % 256]) * CELL.size for number in range(300)]
+    out.tick(HEAD, [cells[0] + cells[1], *cells[2:]])
     out.events(memoryview(b"e" * 5000))
+    out.events(memoryview(b"v" * 50000))
     out.json(Kind.LOG, {"t_ns": 2})
     os.close(fd)
-    return [len(HEAD).to_bytes(4, "little") + HEAD + b"".join(cells), b"e" * 5000, b'{"t_ns":2}']
+    tick = len(HEAD).to_bytes(4, "little") + HEAD + b"".join(cells)
+    return [tick, b"e" * 5000, b"v" * 50000, b'{"t_ns":2}']
 
 
 @pytest.mark.parametrize("compress", (False, True))
 def test_what_was_written_comes_back(tmp_path: Path, compress: bool) -> None:
     payloads = write_all(tmp_path / "out", compress)
-    kinds = (Kind.TICK, Kind.EVENTS, Kind.LOG)
+    kinds = (Kind.TICK, Kind.EVENTS, Kind.EVENTS, Kind.LOG)
     assert frames_of(tmp_path / "out") == [
         Frame(kind, number, payload) for number, (kind, payload) in enumerate(zip(kinds, payloads, strict=True))
     ]

@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.frames import synthetic_recording
 from tests.support.ticks import cell, decode, hello, kind, tick
-from tests.unit.test_agent_maps import memory
+from tests.unit.test_agent_maps import cells_of, memory
 from tests.unit.test_recording_decode import rows
 from wgprof.agent import maps
-from wgprof.agent.layout import CELL, CELL_KINDS, CELL_PREFIX, DETAIL_KINDS, KINDS, CellKind
+from wgprof.agent.layout import CELL, CELL_KINDS, DETAIL_KINDS, KINDS, CellKind
 from wgprof.recording.reader import open_recording
 from wgprof.recording.schema import BY_NAME
 from wgprof.recording.writer import write_recording
@@ -74,11 +74,6 @@ def poke(view: Any, index: int, *counters: int) -> None:
     struct.pack_into(f"<{len(counters)}Q", view, index * CELL.size, *counters)
 
 
-def given(pieces: list[Any]) -> list[tuple[int, ...]]:
-    """Slot, CPU and kind of the cells that were given out."""
-    return [CELL_PREFIX.unpack(prefix)[:3] for prefix in pieces[::2]]
-
-
 @pytest.mark.parametrize("cell_kind", CELL_KINDS[20:KINDS], ids=lambda kind: f"{kind.group} {kind.name}")
 def test_what_every_event_of_a_cell_raises_makes_it_known(cell_kind: CellKind) -> None:
     always = {
@@ -90,7 +85,7 @@ def test_what_every_event_of_a_cell_raises_makes_it_known(cell_kind: CellKind) -
         fd, view = memory(maps.BLOCK_BYTES * 4 * 2)
         blocks = maps.Blocks(fd, slots=4, cpus=2, online=[0, 1])
         poke(view, (1 * 2 + 1) * KINDS + cell_kind.number, *(int(c == name) for c in cell_kind.counters))
-        assert given(blocks.changed([1])) == [(1, 1, cell_kind.number)], name
+        assert list(cells_of(blocks.changed([1]))) == [(1, 1, cell_kind.number)], name
         assert blocks.changed([1]) == []
 
 
@@ -101,7 +96,7 @@ def test_cells_of_detail_are_given_out_when_any_counter_rose() -> None:
     ipis, last = kind("ipi", "ipis"), kind("wake", "rx.napi")
     poke(view, 0 * DETAIL_KINDS + ipis - KINDS, 0, 0, 0, 0, 0, 0, 9)  # object 0 on CPU 0
     poke(view, 3 * DETAIL_KINDS + last - KINDS, 0, 5)  # object 1 on CPU 1
-    prefix, cell_bytes, *_ = pieces = blocks.changed([1])
-    assert given(pieces) == [(0, 0, ipis), (1, 1, last)] and len(prefix) == CELL_PREFIX.size
-    assert CELL.unpack(cell_bytes)[:8] == (0, 0, 0, 0, 0, 0, 9, 0)
+    given = cells_of(blocks.changed([1]))
+    assert list(given) == [(0, 0, ipis), (1, 1, last)]
+    assert CELL.unpack(given[0, 0, ipis])[:8] == (0, 0, 0, 0, 0, 0, 9, 0)
     assert blocks.changed([1]) == [], "nothing happened since"

@@ -23,9 +23,11 @@ def golden() -> Sampling:
     return Sampling(rows("intervals", [{"t_ns": 0, "dt_ns": SECOND, "sample_every": 1}]), RULE)
 
 
-@given(st.floats(0, 1e12))
-def test_choice_keeps_to_the_budget_and_is_no_coarser_than_needed(rate: float) -> None:
-    every = choose(rate)
+@given(st.floats(0, 1e12), st.integers(0, 22))
+def test_choice_keeps_to_the_budget_and_is_no_coarser_than_needed(rate: float, before: int) -> None:
+    """Whatever N was before."""
+    every = choose(rate, 1 << before)
+    assert every == choose(rate)
     if every < COARSEST:
         assert rate / every <= budget(every)
     if every > 1:

@@ -20,11 +20,12 @@ class Accounts:
 
     def cpu_times(self) -> bytes:
         """user, nice, system, idle, iowait, irq, softirq, steal in USER_HZ, by CPU: {"0": [..], ..}"""
-        # The CPUs come first; what follows is long and of no interest.
+        # The CPUs come first, behind their sum; what follows is long and of no interest.
         text = os.pread(self._stat, 1 << 16, 0)
-        lines = text[: text.find(b"intr")].splitlines()[1:]
-        rows = [line.split(b" ", 9) for line in lines]
-        return b"{%b}" % b",".join([b'"%b":[%b]' % (row[0][3:], b",".join(row[1:9])) for row in rows])
+        rows = text[: text.find(b"\nintr")].split(b"\ncpu")
+        # "0 user .. steal guest guest_nice"
+        parts = [row.rsplit(b" ", 2)[0].replace(b" ", b",").partition(b",") for row in rows[1:]]
+        return b"{%b}" % b",".join([b'"%b":[%b]' % (cpu, times) for cpu, _, times in parts])
 
     def softirqs(self) -> bytes:
         """How often those of the network ran, by CPU: {"NET_RX": [..], "NET_TX": [..]}"""

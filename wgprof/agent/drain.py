@@ -36,16 +36,27 @@ class Drain:
         return max(_SHORTEST_NAP_S, min(longest, self._ring.size * _FILL / self._rate))
 
     def look(self) -> None:
-        """Notes how much came in since the last look, and takes it out if it is worth it."""
-        fill, now = self._ring.fill(), time.monotonic()
-        self._rate = (fill - self._left) / max(now - self._looked, _SHORTEST_NAP_S)
-        self._looked, self._left = now, fill
+        """Takes out what is in the ring if it is worth it."""
+        fill = self._note()
         if fill > self._ring.size * _WORTH:
-            self.empty()
+            self._take(fill)
 
     def empty(self) -> None:
         """Takes out what is in the ring now; what comes meanwhile is for the next time."""
-        left = self._ring.fill()
+        self._take(self._note())
+
+    def _note(self) -> int:
+        """Bytes in the ring; notes how fast they came in, if that can be told by now."""
+        fill, now = self._ring.fill(), time.monotonic()
+        passed = now - self._looked
+        if passed >= _SHORTEST_NAP_S:
+            self._rate = (fill - self._left) / passed
+            self._looked, self._left = now, fill
+        return fill
+
+    def _take(self, left: int) -> None:
+        if not left:
+            return
         while left > 0:
             records = self._ring.look()
             if not records:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import List
 
 _PIECE = 1 << 16
 #: A piece of less is the last one: the kernel fills a page at least, and the next line would have fitted in it.
@@ -15,8 +14,11 @@ def read_whole(fd: int, most: int = 1 << 22) -> bytes:
 
     Of a file made line by line (seq_file) the kernel gives about a page at a time, however much was asked for.
     """
-    parts: List[bytes] = []
-    at = 0
+    part = os.pread(fd, _PIECE, 0)
+    if len(part) < _LAST:
+        return part
+    parts = [part]
+    at = len(part)
     while at < most:
         part = os.pread(fd, _PIECE, at)
         if not part:

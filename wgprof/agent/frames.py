@@ -100,8 +100,8 @@ def unsealed_header(kind: Kind, sequence: int, length: int) -> bytes:
 
 
 def _header(kind: int, flags: int, sequence: int, length: int, payload: Payload) -> bytes:
-    blank = HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, flags, sequence, length, 0, 0)
-    return blank[:_CRC_AT] + _checksum(blank, payload).to_bytes(4, "little") + blank[_CRC_AT + 4 :]
+    fields = MAGIC, PROTOCOL_VERSION, kind, flags, sequence, length
+    return HEADER.pack(*fields, zlib.crc32(payload, zlib.crc32(HEADER.pack(*fields, 0, 0))), 0)
 
 
 def _checksum(header: bytes, payload: Payload) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import json
 import mmap
 import struct
 from typing import Dict, List, Sequence, Tuple
@@ -77,8 +78,7 @@ class Objects:
 
     def __init__(self, fd: int, slots: int) -> None:
         self._map = _map(fd, OBJECT.size * slots)
-        #: The least byte of each; kinds are small, and little endian.
-        self._kind_bytes = memoryview(self._map)[_OBJECT_KIND : OBJECT.size * slots : OBJECT.size]
+        self._end = OBJECT.size * slots
         self._kinds: Dict[int, int] = {}
         self._seen = b""
 
@@ -88,7 +88,8 @@ class Objects:
 
     def news(self) -> List[Dict[str, object]]:
         """Objects that are new, or gone, since the last look."""
-        kinds = self._kind_bytes.tobytes()
+        # The least byte of each; kinds are small, and little endian.
+        kinds = self._map[_OBJECT_KIND : self._end : OBJECT.size]
         if kinds == self._seen:
             return []
         self._seen = kinds
@@ -225,22 +226,27 @@ class States:
     """Losses, counted by CPU."""
 
     def __init__(self, fd: int, size: int, cpus: int) -> None:
-        quads = memoryview(_map(fd, size)).cast("Q")
-        #: Each cause's count on every CPU; past the last one the memory mapped is zero.
-        self._counts = [quads[1 + index :: size // cpus // 8] for index in range(len(LOSS_KEYS))]
+        self._memory = _map(fd, size)
+        causes = len(LOSS_KEYS)
+        self._form = struct.Struct("<" + f"8x{causes}Q{size // cpus - 8 - 8 * causes}x" * cpus)
         #: While probes are attached one by one, returns come without starts; that is no loss.
         self._before = self._totals()
+        self._said: Tuple[Tuple[int, ...], bytes] = ((), b"")
 
     def losses(self) -> Dict[str, int]:
         """Losses since this object was made, by cause and place."""
-        return dict(zip(LOSS_KEYS, self.counts()))
+        return {key: now - before for key, now, before in zip(LOSS_KEYS, self._totals(), self._before)}
 
-    def counts(self) -> List[int]:
-        """The same in the order of LOSS_KEYS."""
-        return [now - before for now, before in zip(self._totals(), self._before)]
+    def as_json(self) -> bytes:
+        """The same as a JSON object."""
+        counts = self._form.unpack_from(self._memory)
+        if counts != self._said[0]:  # hardly ever
+            self._said = counts, json.dumps(self.losses()).encode()
+        return self._said[1]
 
     def _totals(self) -> List[int]:
-        return [sum(counts) for counts in self._counts]
+        counts = self._form.unpack_from(self._memory)
+        return [sum(counts[cause :: len(LOSS_KEYS)]) for cause in range(len(LOSS_KEYS))]
 
 
 class Ring:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import operator
 import os
 import shutil
 import socket
@@ -169,18 +170,18 @@ class Counters:
     """The counters of the given interfaces, read again and again."""
 
     #: /proc/net/dev columns: rx bytes packets errs drop .. tx bytes packets errs drop
-    _COLUMNS = (1, 0, 2, 3, 9, 8, 10, 11)
+    _columns = operator.itemgetter(1, 0, 2, 3, 9, 8, 10, 11)
 
     def __init__(self, interfaces: List[Interface]) -> None:
-        #: Of each namespace: its file; and of each interface its number, its name there, and how its row begins.
+        #: Of each namespace: its file; and of each interface its number, how its line begins, and its row of JSON.
         self._files: List[Tuple[int, List[Tuple[int, bytes, bytes]]]] = []
+        #: Where the line of each interface was.
+        self._at = [0] * len(interfaces)
         places: Dict[Namespace, List[Tuple[int, bytes, bytes]]] = {}
         for number, interface in enumerate(interfaces):
-            name = b"%b:" % interface.name.encode()
-            # The kernel writes "%6s:".
-            name = (b"\n" if len(name) > 6 else b" ") + name
-            head = json.dumps([interface.namespace.inode, interface.name])[:-1].encode()
-            places.setdefault(interface.namespace, []).append((number, name, head))
+            begin = f"{interface.name:>6}:".encode()
+            row = json.dumps([interface.namespace.inode, interface.name])[:-1].replace("%", "%%") + ",%b" * 8 + "]"
+            places.setdefault(interface.namespace, []).append((number, begin, row.encode()))
         for namespace, members in places.items():
             with contextlib.suppress(OSError), inside(namespace):
                 self._files.append((os.open("/proc/thread-self/net/dev", os.O_RDONLY), members))
@@ -194,16 +195,17 @@ class Counters:
         rows: Dict[int, bytes] = {}
         for fd, members in self._files:
             try:
-                text = read_whole(fd)
+                lines = read_whole(fd).split(b"\n")
             except OSError:
                 continue
-            for number, name, head in members:
-                start = text.find(name)
-                if start < 0:
-                    continue
-                start += len(name)
-                fields = text[start : text.find(b"\n", start)].split()
-                rows[number] = b",".join([head, *[fields[column] for column in self._COLUMNS]]) + b"]"
+            for number, begin, row in members:
+                at = self._at[number]
+                if at >= len(lines) or not lines[at].startswith(begin):
+                    at = next((at for at, line in enumerate(lines) if line.startswith(begin)), -1)
+                    if at < 0:
+                        continue
+                    self._at[number] = at
+                rows[number] = row % self._columns(lines[at][len(begin) :].split(None, 12))
         return rows
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """The outer path: the interfaces that carry the tunnels, and what the kernel counts of it.
 
 Described once, at the start: queues, their CPU masks, RSS, interrupts.  Counted with the ticks: each
-CPU's softnet statistics, and once a second UDP's.  It only reads; what cannot be read is left out and
+CPU's softnet statistics, and every five seconds UDP's.  It only reads; what cannot be read is left out and
 said in a note.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import json
 import os
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -64,13 +65,14 @@ class Outer:
                 self.described.append({"netns": namespace.inode, "netns_name": namespace.name, **row})
                 self.interfaces.append(Interface(namespace, row["name"], row["ifindex"], row["mtu"], -1))
 
-    def read(self, now_ns: int, last: bool) -> Dict[str, List[List[int]]]:
-        """For a tick: the running totals; UDP's only if a second has passed, or with the last tick."""
-        values = {"softnet": self._softnet.read()}
-        if last or now_ns - self._looked_ns >= EVERY_NS:
-            self._looked_ns = now_ns
-            values.update(udp=self._sockets.udp(), sockets=self._sockets.sockets())
-        return values
+    def read(self, now_ns: int, last: bool) -> bytes:
+        """For a tick: the running totals, as members of a JSON object; UDP's only now and then, and with the last."""
+        softnet = b'"softnet":%b' % self._softnet.read()
+        if not last and now_ns - self._looked_ns < EVERY_NS:
+            return softnet
+        self._looked_ns = now_ns
+        udp, sockets = json.dumps(self._sockets.udp()), json.dumps(self._sockets.sockets())
+        return b'%b,"udp":%b,"sockets":%b' % (softnet, udp.encode(), sockets.encode())
 
 
 def _label(interface: str, namespace: Namespace) -> str:

@@ -34,12 +34,10 @@ UNKNOWN_MISSES = -1
 #: A sign of life at least so often.
 PATIENT_S = 5.0
 
-_compactly = json.JSONEncoder(separators=(",", ":")).encode
-_LOSS_NAMES = tuple(key.encode() for key in maps.LOSS_KEYS)
 #: The JSON of a TICK.  Ten times a second, for a whole recording: so it is put together, not encoded.
 _HEAD = (
     b'{"t_ns":%d,"late_ns":%d,"sample_every":%d,"agent":{"cpu_ns":%d,"rss_bytes":%d},"cpu":%b,"softirqs":%b,'
-    b'"interfaces":[%b],"objects":%b,"losses":{%b},"event_bytes":%d,%b'
+    b'"interfaces":[%b],"objects":%b,"losses":%b,"event_bytes":%d,%b}'
 )
 
 
@@ -69,6 +67,7 @@ class Recorder:
         self._memory_due_ns = self._meter_due_ns = 0
         self._stop: Optional[str] = None
         self._interfaces: List[netns.Interface] = []
+        self._watched = 0  # how many interfaces have counters
         self._counters = netns.Counters([])
         self._accounts = Accounts()
         self._resident_bytes = self._accounts.resident_bytes()
@@ -92,6 +91,7 @@ class Recorder:
         own = {(interface.namespace, interface.name) for interface in interfaces}
         others = [outside for outside in outer.interfaces if (outside.namespace, outside.name) not in own]
         self._counters = netns.Counters([*interfaces, *others])
+        self._watched = len(interfaces) + len(others)
         for stopper in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(stopper, self._on_signal)
         interval_ns = int(self._request.get("interval_ms", 100)) * 1_000_000
@@ -129,11 +129,12 @@ class Recorder:
             left = (due - time.monotonic_ns()) / 1e9
             if left <= 0:
                 return
-            nap = min(left, self._drain.nap_s(self._sampler.every))
-            ready, _, _ = select.select([self._control_fd], [], [], nap)
+            nap = self._drain.nap_s(self._sampler.every)
+            ready, _, _ = select.select([self._control_fd], [], [], min(left, nap))
             if ready:
                 self._read_control()
-            self._drain.look()
+            if nap < left:  # else the tick that is due looks anyway
+                self._drain.look()
 
     def _read_control(self) -> None:
         data = os.read(self._control_fd, 4096)
@@ -149,7 +150,8 @@ class Recorder:
                 if order.get("stop"):
                     self._stop = "stopped"
 
-    def _tick(self, late_ns: int, outer: Dict[str, List[List[int]]]) -> None:
+    def _tick(self, late_ns: int, outer: bytes) -> None:
+        """`outer`: see Outer.read."""
         # Before anything is read: cells and counters are to be of the same moment, and writing may take a while.
         self._drain.empty()
         now = time.monotonic_ns()
@@ -173,9 +175,9 @@ class Recorder:
             self._accounts.softirqs(),
             b",".join(interfaces.values()),
             json.dumps(news).encode() if news else b"[]",
-            b",".join([b'"%b":%d' % loss for loss in zip(_LOSS_NAMES, self._states.counts())]),
+            self._states.as_json(),
             self._stream.event_bytes,
-            _compactly(outer)[1:].encode(),
+            outer,
         )
         self._stream.tick(head, cells)
         every = self._sampler.next(self._blocks.packets(), now)
@@ -194,8 +196,10 @@ class Recorder:
         return {**item, "netns_name": names.get(int(str(item["netns"])), "")}
 
     def _note_vanished(self, rows: Dict[int, bytes]) -> None:
+        if len(rows) == self._watched:
+            return
         vanished = [interface for number, interface in enumerate(self._interfaces) if number not in rows]
-        if not vanished:
+        if not vanished:  # others have
             return
         for interface in vanished:
             label = _label(interface.name, interface.namespace.name)

@@ -50,11 +50,15 @@ def distances(every: int) -> Tuple[int, int, int, int]:
     return up, up_by, down, down_by
 
 
-def choose(events_per_s: float) -> int:
-    """The finest N that keeps `events_per_s` (as if every packet were sampled) within the budget of that N."""
-    every = 1
+def choose(events_per_s: float, every: int = 1) -> int:
+    """The finest N that keeps `events_per_s` (as if every packet were sampled) within the budget of that N.
+
+    `every`, a power of two, is where the search begins: hardly ever is it another N than before.
+    """
     while every < COARSEST and events_per_s / every > budget(every):
         every *= 2
+    while every > 1 and events_per_s / (every // 2) <= budget(every // 2):
+        every //= 2
     return every
 
 
@@ -79,7 +83,7 @@ class Sampler:
         self._last_packets, self._last_ns = packets, now_ns
         if self._fixed or before is None or packets <= before or now_ns <= then:
             return None
-        every = choose((packets - before) * 1e9 / (now_ns - then))
+        every = choose((packets - before) * 1e9 / (now_ns - then), self.every)
         if every == self.every:
             return None
         if self._changed_ns is not None:

@@ -19,8 +19,8 @@ from wgprof.agent.netns import Namespace, inside
 UDP_COUNTERS = ("InDatagrams", "NoPorts", "InErrors", "RcvbufErrors", "InCsumErrors")
 _MIBS = ("snmp", "snmp6")
 _TABLES = ("udp", "udp6")
-#: These files take the kernel longer the more sockets and CPUs there are: they are not read with every tick.
-EVERY_NS = 1_000_000_000
+#: These files take the kernel long, and longer the more sockets and CPUs there are: they are not read with every tick.
+EVERY_NS = 5_000_000_000
 
 
 def parse_udp_counters(snmp: str, snmp6: str) -> List[int]:

@@ -374,7 +374,7 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "udp",
-        "UDP's own counters by network namespace, both families, looked at once a second; no row if none moved",
+        "UDP's own counters by network namespace, both families, looked at every five seconds; no row if none moved",
         (
             *_WHEN,
             Column("netns", _I64, "inode number of the network namespace"),
@@ -387,7 +387,7 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "sockets",
-        "WireGuard's own UDP sockets, by port, looked at once a second; no row if nothing was dropped or waited",
+        "WireGuard's own UDP sockets, by port, looked at every five seconds; no row if nothing was dropped or waited",
         (
             *_WHEN,
             Column("netns", _I64, "inode number of the socket's network namespace"),
