@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.support.frames import synthetic_recording
-from wgprof.analysis.cores import measured_ns
+from wgprof.analysis.cores import Measured
 from wgprof.analysis.journeys import Journeys
 from wgprof.analysis.names import Names
 from wgprof.analysis.tables import STAGES, WAITS, Tables, ints, only, total
@@ -191,7 +191,7 @@ def test_counters_add_up_to_the_tables(most_values: int) -> None:
         mbits = sum(v for (process, _, series), v in found.items() if process.startswith("Goodput") and series == word)
         assert mbits == pytest.approx(total(only(stages, stage=STAGES[direction][2]), "bytes") * 8 / 1e6, rel=1e-4)
     for cpu in (0, 1):
-        spent = measured_ns(only(stages, cpu=cpu), only(executions, cpu=cpu), only(cpus, cpu=cpu))
+        spent = Measured(stages, executions).cpu(cpu, only(cpus, cpu=cpu))
         for track, wanted in spent.items():
             assert found["CPU time, %", f"CPU {cpu}", track] / 100 == pytest.approx(wanted / 1e9, rel=1e-3, abs=1e-3)
     if most_values == 100_000:  # a mean of means is not the mean
