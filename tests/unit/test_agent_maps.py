@@ -8,8 +8,9 @@ import os
 import struct
 import tempfile
 
+import pytest
+
 from wgprof.agent import maps
-from wgprof.agent.frames import Payload
 from wgprof.agent.kernel import parse_cpu_list
 from wgprof.agent.layout import CELL, CELL_PREFIX, KINDS
 
@@ -22,7 +23,7 @@ def memory(size: int) -> tuple[int, mmap.mmap]:
     return fd, mmap.mmap(fd, 0)
 
 
-def cells_of(given: list[Payload]) -> dict[tuple[int, ...], bytes]:
+def cells_of(given: list[bytes]) -> dict[tuple[int, ...], bytes]:
     """The cells in what was given out, in order, by slot, CPU and kind."""
     data, start = b"".join(given), CELL_PREFIX.size
     places = range(0, len(data), start + CELL.size)
@@ -77,6 +78,31 @@ def test_what_went_quiet_is_noticed_when_it_moves_again_and_so_is_what_was_never
             quads[cell * CELL.size // 8 + counter] += 1 << 40
             assert blocks.changed([]), (cell, counter)
         assert not blocks.changed([])
+
+
+@pytest.mark.parametrize("moment", range(3))
+@pytest.mark.parametrize("counter", (0, 4, 5))
+def test_what_is_counted_while_it_is_taken_for_quiet_is_given_out(
+    moment: int, counter: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fd, view = memory(maps.BLOCK_BYTES)
+    blocks = maps.Blocks(fd, slots=1, cpus=1, online=[0])
+    quads = memoryview(view).cast("Q")
+    quads[0] = quads[4] = quads[5] = 1
+    assert blocks.changed([])
+    copies = 0
+
+    def copied(data: bytes) -> memoryview:
+        """A telltale was copied: at one of these moments something is counted."""
+        nonlocal copies
+        quads[counter] += copies == moment
+        copies += 1
+        return memoryview(data)
+
+    monkeypatch.setattr(maps, "memoryview", copied, raising=False)
+    given = b"".join(blocks.changed([])) or b"".join(blocks.changed([]))
+    assert copies == 3, "it was taken for quiet"
+    assert CELL.unpack_from(given, CELL_PREFIX.size)[counter] == 2
 
 
 def test_losses_are_those_of_all_cpus_since_the_beginning() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import functools
 import ipaddress
 import json
 import mmap
 import struct
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from wgprof.agent.frames import Payload
 from wgprof.agent.layout import CELL, CELL_PREFIX, COUNTERS, DETAIL_KINDS, EVENT_STRIDE, KINDS, SLOT_NONE
@@ -39,8 +40,6 @@ LOSSES: Tuple[Tuple[str, str], ...] = (
 LOSS_KEYS = tuple(f"{cause} {where}" for cause, where in LOSSES)
 
 STAGES = 6
-#: Their packets, at the start of a CPU's first telltales.
-_STAGES = struct.Struct(f"<{STAGES}Q")
 #: Counters one of which every event of every cell kind raises: packets, executions, hand-offs, samples, NET_RX runs,
 #: what was found, episodes; failures, runs of other softirqs, moves; calls or wake-ups.  NET_TX softirqs wait for the
 #: next other one.
@@ -133,12 +132,77 @@ def format_endpoint(raw: bytes) -> str:
     return ""
 
 
+class Block:
+    """An object's cells on a CPU.
+
+    While nothing happens there, a look compares a few counters of each cell with what they were.  Once something has,
+    the cells are copied at every look, to be given out if they changed; when they did not, it is left to the counters
+    again.
+    """
+
+    def __init__(self, memory: memoryview, at: int, owner: Tuple[int, int], kinds: range, telltales: Sequence[int]):
+        """`owner` is a slot and a CPU; the cells of `kinds` are in `memory`, from byte `at` on."""
+        self.packets = 0  # of all stages, when it was given out last
+        self._memory, self._at, self._owner, self._kinds, self._telltales = memory, at, owner, kinds, telltales
+        self._quads = memory[at : at + len(kinds) * CELL.size].cast("Q")
+        self._views = [self._quads[counter::_CELL_QUADS] for counter in telltales]
+        #: What the telltales said when nothing happened; empty while something does.
+        self._told = [memoryview(bytes(8 * len(kinds))).cast("Q")] * len(telltales)
+        self._given: Optional[bytes] = None
+        self._use([])
+
+    def changed(self) -> Optional[bytes]:
+        """The cells that were ever used, each behind its prefix, if any of them changed since the last look."""
+        if self._told:
+            if self._views == self._told:
+                return None
+            self._told = []
+        # Hardly ever is a cell new in use.
+        if self._unused.unpack_from(self._memory, self._at) != self._nothing:
+            self._find_used()
+        cells = b"".join(self._pieces)
+        if cells == self._given:
+            # In this order: what happens meanwhile is seen by the second copy, or by the next look.
+            told = [memoryview(view.tobytes()).cast("Q") for view in self._views]
+            cells = b"".join(self._pieces)
+            if cells == self._given:
+                self._told, self._given = told, None
+                return None
+        self._given = cells
+        self.packets = sum(self._stages.unpack_from(cells))
+        return cells
+
+    def _find_used(self) -> None:
+        """Notes in which cells anything was ever counted."""
+        starts = range(0, len(self._quads), _CELL_QUADS)
+        self._use([index for index, at in enumerate(starts) if any(self._quads[at : at + COUNTERS])])
+
+    def _use(self, used: List[int]) -> None:
+        self._pieces: List[Payload] = []
+        for index in used:
+            at = self._at + index * CELL.size
+            prefix = CELL_PREFIX.pack(*self._owner, self._kinds[index], 0)
+            self._pieces += [prefix, self._memory[at : at + CELL.size]]
+        unused = [index * _CELL_QUADS for index in range(len(self._kinds)) if index not in used]
+        self._unused = _picker(tuple(first + counter for first in unused for counter in self._telltales))
+        self._nothing = (0,) * (len(unused) * len(self._telltales))
+        # Those of the stages come first, each behind its prefix.
+        stages = sum(self._kinds[index] < STAGES for index in used)
+        self._stages = _picker(tuple(1 + number * (1 + _CELL_QUADS) for number in range(stages)))
+
+
+@functools.lru_cache(maxsize=None)
+def _picker(quads: Tuple[int, ...]) -> struct.Struct:
+    """Unpacks the quads of these numbers, which rise.  CPUs and objects of a kind have theirs in common."""
+    gaps = [number - before - 1 for before, number in zip((-1, *quads), quads)]
+    return struct.Struct("<" + "".join(f"{8 * gap}xQ" for gap in gaps))
+
+
 class Blocks:
     """All cells.
 
     Given out are the blocks (an object's cells on a CPU) in which something changed, without the cells in which
-    nothing was ever counted, as the memory they lie in: who looks ten times a second had better not look closely,
-    nor copy.
+    nothing was ever counted: who looks ten times a second had better not look closely.
     """
 
     #: Numbers of the cells in a block.
@@ -146,69 +210,30 @@ class Blocks:
     _telltales: Sequence[int] = _TELLTALES
 
     def __init__(self, fd: int, slots: int, cpus: int, online: List[int]) -> None:
-        self._map = _map(fd, CELL.size * len(self._kinds) * slots * cpus)
-        self._bytes = memoryview(self._map)
-        self._quads = self._bytes.cast("Q")
-        self._block_quads = len(self._kinds) * _CELL_QUADS
-        self._slot_quads = cpus * self._block_quads
-        self._span = (max(online) + 1) * self._block_quads
-        #: Each CPU, and where its bytes are in a slot's telltales.
-        length = 8 * len(self._kinds)
-        self._cpus = [(cpu, slice(cpu * length, (cpu + 1) * length)) for cpu in online]
+        self._memory = memoryview(_map(fd, CELL.size * len(self._kinds) * slots * cpus))
+        self._cpus, self._online = cpus, online
+        self._blocks: Dict[int, List[Block]] = {}
         self._packets = 0
-        #: Of each slot: where its telltales are, and what they said last.
-        self._told: Dict[int, Tuple[List[memoryview], List[bytes]]] = {}
-        #: Of each slot: the bits that telltales have of cells in which nothing was ever counted.
-        self._unused: Dict[int, int] = {}
-        #: Of each slot and CPU: the cells to give out.
-        self._pieces: Dict[Tuple[int, int], List[Payload]] = {}
 
-    def changed(self, slots: List[int]) -> List[Payload]:
-        """Prefix and memory of the cells of every block that changed since the last call, in turn."""
-        parts: List[Payload] = []
+    def changed(self, slots: List[int]) -> List[bytes]:
+        """Of every block that changed since the last call, the cells behind their prefixes."""
+        parts = []
         for slot in (SLOT_NONE, *slots):
-            views, before = self._told.get(slot) or self._meet(slot)
-            # Strided copies, compared as a whole: an idle peer costs no more than that.
-            told = [view.tobytes() for view in views]
-            if told == before:
-                continue
-            self._told[slot] = views, told
-            said = 0
-            for text in told:
-                said |= int.from_bytes(text, "little")
-            # Looking at each cell takes long, and hardly ever is one new in use.
-            if said & self._unused.get(slot, -1):
-                self._find_used(slot)
-            for cpu, place in self._cpus:
-                for now, then in zip(told, before):
-                    if now[place] != then[place]:
-                        break
-                else:
-                    continue
-                start = place.start
-                self._packets += sum(_STAGES.unpack_from(told[0], start)) - sum(_STAGES.unpack_from(before[0], start))
-                parts += self._pieces[slot, cpu]
+            for block in self._blocks.get(slot) or self._meet(slot):
+                before = block.packets
+                cells = block.changed()
+                if cells is not None:
+                    parts.append(cells)
+                    self._packets += block.packets - before
         return parts
 
-    def _meet(self, slot: int) -> Tuple[List[memoryview], List[bytes]]:
-        start = slot * self._slot_quads
-        views = [self._quads[start + counter : start + self._span : _CELL_QUADS] for counter in self._telltales]
-        self._told[slot] = views, [bytes(8 * len(view)) for view in views]
-        return self._told[slot]
-
-    def _find_used(self, slot: int) -> None:
-        """Notes the cells of an object in which something was ever counted, each behind its prefix."""
-        unused = 0
-        for cpu, place in self._cpus:
-            pieces = self._pieces[slot, cpu] = []
-            first = slot * self._slot_quads + cpu * self._block_quads
-            for index, kind in enumerate(self._kinds):
-                at = first + index * _CELL_QUADS
-                if any(self._quads[at : at + COUNTERS]):
-                    pieces += [CELL_PREFIX.pack(slot, cpu, kind, 0), self._bytes[at * 8 : at * 8 + CELL.size]]
-                else:
-                    unused |= (1 << 64) - 1 << 8 * (place.start + 8 * index)
-        self._unused[slot] = unused
+    def _meet(self, slot: int) -> List[Block]:
+        size = len(self._kinds) * CELL.size
+        self._blocks[slot] = [
+            Block(self._memory, (slot * self._cpus + cpu) * size, (slot, cpu), self._kinds, self._telltales)
+            for cpu in self._online
+        ]
+        return self._blocks[slot]
 
     def packets(self) -> int:
         """Packets all stages had counted at the last look: what sampling every packet would cost in events."""

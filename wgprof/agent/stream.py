@@ -38,7 +38,7 @@ class Stream:
     def json(self, kind: Kind, value: Dict[str, Any]) -> None:
         self._write(encode_json(kind, self._sequence, value))
 
-    def tick(self, head: bytes, cells: Sequence[Payload]) -> None:
+    def tick(self, head: bytes, cells: Sequence[bytes]) -> None:
         """`head` is JSON; `cells` are what `Blocks.changed` gave."""
         parts = [len(head).to_bytes(4, "little"), head, *cells]
         if self._compress:
