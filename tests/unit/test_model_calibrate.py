@@ -66,6 +66,9 @@ def test_costs_of_a_real_recording_are_its_stages() -> None:
     assert costs["encrypt"].low < costs["encrypt"].value < costs["encrypt"].high
     assert machine.cores == 2
     assert any("lab" in note for note in machine.notes)
+    assert not any("thread" in note for note in machine.notes)
+    with open_recording(_EXAMPLE.with_name("tcp-7.2.wgprof")) as recording:
+        assert any("threaded NAPI" in note for note in machine_from(recording, "threaded").notes)
     for name in ("wake", "switch", "hold", "transfer", "cross", "write", "read"):
         assert costs[name].assumed and costs[name].low < costs[name].high
 

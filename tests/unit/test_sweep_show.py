@@ -207,6 +207,14 @@ def test_ratios_that_hold_are_found_to_hold_and_others_not() -> None:
     assert not napi.holds and napi.off is None
 
 
+def test_without_a_choice_the_base_is_one_without_threads() -> None:
+    matrix = small(tunnels=[1], threaded=[True, False])
+    found = [row_of(n, c, run_of(n, 100.0)) for n, c in enumerate(matrix.configurations, start=1)]
+    assert found[0].configuration.threaded
+    assert validate(Machine("test", MODERN), found, None, seeds=1, seconds=0.02).base is found[1]
+    assert validate(Machine("test", MODERN), found, found[0], seeds=1, seconds=0.02).base is found[0]
+
+
 def test_drift_between_repeats_cancels_in_the_measured_ratio() -> None:
     """The host halves its speed in the second repeat; twice the throughput stays twice."""
     found = [

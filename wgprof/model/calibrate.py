@@ -218,6 +218,8 @@ def _machine(recording: Tables, of: _Of, costs: dict[str, Quantity], name: str, 
     else:
         notes[0] += " and is not in the model"
         notes.append("the recording has no transmit costs")
+    if total(of.data.softirq_polls, "executions") < of.data.server("rx.napi", "executions") / 2:
+        notes.append("recorded with threaded NAPI: without threads more is possible than is predicted from it")
     target = recording.manifest.get("target")
     if isinstance(target, Mapping) and target.get("kind") == "lab":
         notes.append("recorded in the lab: ratios mean something, Gbit/s do not")

@@ -142,11 +142,14 @@ def validate(
     seconds: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Validation:
-    """Predict every configuration that can be, and compare.  Without a `base` the first of them is it.
+    """Predict every configuration that can be, and compare.
 
+    Without a `base` the first of them is it, of those without threads if there are any: they say more about the others.
     Raises UsageError if there is nothing to compare.
     """
-    base = base or next((row for row in rows if not _why_not(row, row, rows)), None)
+    if base is None:
+        possible = [row for row in rows if not _why_not(row, row, rows)]
+        base = min(possible, key=lambda row: row.configuration.threaded, default=None)
     why = "none of its configurations can be predicted" if base is None else _why_not(base, base, rows)
     if base is None or why:
         raise UsageError(f"there is nothing to compare a prediction with: {why}", "Sweep tcp or udp-small.")
