@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from wgprof.errors import RecordingError
 from wgprof.model.calibrate import machine_from
 from wgprof.model.ends import costs_of_ends
 from wgprof.model.parting import part_delivery, part_softirqs
-from wgprof.model.predict import Architecture, Ask, predict
+from wgprof.model.predict import Architecture, Ask, predict, relevant
 from wgprof.model.sums import Sums, data_and_acknowledgements, sums_of
 from wgprof.recording.reader import open_recording
 
@@ -194,6 +195,30 @@ def test_softirqs_are_parted_by_where_packets_and_polls_were(alike: bool) -> Non
     assert packet.value == pytest.approx(4_000 if alike else 3_000, rel=0.05)
     assert poll.value == pytest.approx(4_000 if alike else 5_000, rel=0.05)
     assert packet.low < 3_000 < packet.high and poll.low < 5_000 < poll.high
+
+
+def test_what_grows_with_the_packet_is_measured_where_acknowledgements_have_the_same_done() -> None:
+    with open_recording(_EXAMPLE) as recording:
+        machine = machine_from(recording, "example")
+        frame = recording.table("stages")
+    assert {name for name, share in machine.costs.by_bytes.items() if share.assumed} == {
+        "deliver", "segment", "stack", "write", "read"
+    }  # fmt: skip
+    _, data, acks = _recorded(_EXAMPLE.name)
+    (acker,) = set(acks.stages[acks.stages["stage"] == "tx.send"]["object"])
+    # As if data took a microsecond longer a thousand bytes than what acknowledges it.
+    per_packet = acks.service_ns("tx.send") / acks.packets("tx.send")
+    more = data.size("tx.send") - acks.size("tx.send")
+    of_data = (frame["stage"] == "tx.send") & (frame["object"] != acker)
+    frame.loc[of_data, "service_ns"] = (frame.loc[of_data, "packets"] * (per_packet + more)).round().astype(np.int64)
+    with open_recording(_EXAMPLE) as recording:
+        tables = {name: recording.table(name) for name in recording.manifest["tables"]}
+    machine = machine_from(InMemory({**tables, "stages": frame}, recording.manifest), "longer")
+    share, send = machine.costs.by_bytes["send"], machine.costs.costs["send"].value
+    assert not share.assumed and share.value * send == pytest.approx(data.size("tx.send"), rel=0.01)
+    ask = Ask(machine, (2,), (1,), (Architecture("vanilla"),), "loop", 512, 1, 0.05)
+    assert {"bytes.read", "bytes.send"} <= set(relevant(ask, Architecture("vanilla")))
+    assert "bytes.read" not in relevant(replace(ask, packet_bytes=0), Architecture("vanilla"))
 
 
 def test_the_two_ends_cost_what_was_recorded_outside_and_for_acknowledgements() -> None:

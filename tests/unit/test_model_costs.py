@@ -53,6 +53,9 @@ def test_shipped_descriptions_are_complete_and_give_a_reason_for_every_assumptio
         (lambda d: d.update(machine={"spread": "round"}), r"machine\.spread"),
         (lambda d: d.update(traffic={"rtt_us": -5}), r"traffic\.rtt_us is negative"),
         (lambda d: d.update(costs=3), "costs is not a table"),
+        (lambda d: d.update(bytes={"send": 1.5}), r"bytes\.send is above 1"),
+        (lambda d: d.update(bytes={"send": -0.5}), r"bytes\.send is negative"),
+        (lambda d: d.update(bytes={"decrypt": 0.5}), r"bytes\.decrypt is not known"),
     ],
 )
 def test_bad_files_name_the_field(change: Callable[[dict[str, Any]], object], words: str) -> None:
@@ -91,6 +94,13 @@ def test_only_what_touches_all_bytes_depends_on_the_size() -> None:
     assert costs.ns("decrypt", 1420) == pytest.approx(100)
     assert costs.ns("decrypt", 0) == pytest.approx(20)
     assert costs.ns("deliver", 64) == costs.ns("deliver", 1420)
+
+
+def test_a_share_of_a_cost_grows_with_the_packet() -> None:
+    costs = _with(lambda d: d.update(bytes={"send": {"value": 0.4, "range": [0, 1]}})).costs
+    assert [costs.ns("send", size) for size in (1420, 710, 0)] == pytest.approx([100, 80, 60])
+    assert costs.at("bytes.send", 1.0).ns("send", 710) == pytest.approx(50)
+    assert costs.scaled("send", 0.5).ns("send", 710) == pytest.approx(40)
 
 
 def test_what_if_changes_one_cost_in_proportion() -> None:

@@ -15,7 +15,7 @@ from wgprof.analysis.tables import STAGES, Tables, only, total
 from wgprof.analysis.variant import variant_of
 from wgprof.analysis.window import active_window
 from wgprof.errors import RecordingError
-from wgprof.model.costs import Costs, Quantity, known
+from wgprof.model.costs import OF_BYTES, Costs, Quantity, known
 from wgprof.model.ends import costs_of_ends
 from wgprof.model.limits import GSO_MAX_BYTES
 from wgprof.model.machine import Machine, read_machine
@@ -27,6 +27,10 @@ from wgprof.model.sums import Sums, data_and_acknowledgements, sums_of
 _ASSUMED = ("wake", "switch", "hold", "transfer", "cross")
 #: So much of a stage at most is that another CPU had the packet before.
 _MOST_CROSS = {"decrypt": 0.3, "deliver": 0.3}
+
+
+#: Costs of stages in which an acknowledgement has as much done to it as data has, but for its bytes.
+_SAME_WORK = {"receive": "rx.receive", "send": "tx.send"}
 
 
 @dataclass(frozen=True)
@@ -225,7 +229,7 @@ def _machine(recording: Tables, of: _Of, costs: dict[str, Quantity], name: str, 
         notes.append("recorded in the lab: ratios mean something, Gbit/s do not")
     return Machine(
         name,
-        Costs(of.size, costs, _crypto_fixed(of, costs["decrypt"].value), known(1.0)),
+        Costs(of.size, costs, _crypto_fixed(of, costs["decrypt"].value), known(1.0), _by_bytes(of, costs)),
         cores,
         0,
         len(nodes) if isinstance(nodes, Mapping) and nodes else 1,
@@ -263,15 +267,37 @@ def _supers_per_packet(data: Sums, size: int) -> float:
     return min(max(data.productive / max(data.packets("rx.deliver"), 1), size / GSO_MAX_BYTES), 1.0)
 
 
+def _growing_ns(of: _Of, stage: str) -> float:
+    """What of a stage's time a packet of data takes for its bytes, by what acknowledgements take; needs both."""
+    large, small = (float(sums.service_ns(stage) / sums.packets(stage)) for sums in (of.data, of.acks))
+    a_byte = (large - small) / max(of.data.size(stage) - of.acks.size(stage), 1.0)
+    return max(a_byte * float(of.data.size(stage)), 0.0)
+
+
 def _crypto_fixed(of: _Of, decrypt_ns: float) -> Quantity:
     """The part of decrypt that does not grow with the packet, from what acknowledgements took."""
     stage = "rx.decrypt"
     if of.acks.packets(stage) < LEAST:
         fixed = 0.1 * decrypt_ns
         return Quantity(fixed, 0.0, 3 * fixed, True, "not in a recording: a tenth of decrypt")
-    large, small = (sums.service_ns(stage) / sums.packets(stage) for sums in (of.data, of.acks))
-    a_byte = (large - small) / max(of.data.size(stage) - of.acks.size(stage), 1.0)
-    fixed = min(max(large - a_byte * of.data.size(stage), 0.0), decrypt_ns)
+    mean = of.data.service_ns(stage) / of.data.packets(stage)
+    fixed = min(max(mean - _growing_ns(of, stage), 0.0), decrypt_ns)
     return Quantity(
         fixed, 0.7 * fixed, min(1.3 * fixed, decrypt_ns), why=f"measured: {stage} of packets that acknowledge"
     )
+
+
+def _by_bytes(of: _Of, costs: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """The shares of other costs that grow with the packet: measured where acknowledgements pass the same stage."""
+    found = {}
+    for name in OF_BYTES:
+        stage = _SAME_WORK.get(name, "")
+        if not costs.get(name, known(0.0)).value:
+            continue
+        if stage and min(of.acks.packets(stage), of.data.packets(stage)) >= LEAST:
+            share = min(_growing_ns(of, stage) / costs[name].value, 1.0)
+            why = f"measured: {stage} of packets that acknowledge"
+            found[name] = Quantity(share, 0.7 * share, min(1.3 * share, 1.0), why=why)
+        else:
+            found[name] = Quantity(0.5, 0.0, 1.0, True, "half; the recording does not part it")
+    return found

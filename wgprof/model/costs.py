@@ -45,6 +45,8 @@ ONLY_TX = ("encrypt", "send", "stage", "segment")
 ONLY_LOOP = ("write", "read", "ack_encrypt", "ack_send", "ack_decrypt", "ack_deliver")
 #: Costs that a description may leave out; they are then 0.
 OPTIONAL = ("softirq", "unlock", *ONLY_LOOP)
+#: Costs of which a share may grow with the packet, beside those of crypto.
+OF_BYTES = ("receive", "deliver", "send", "segment", "stack", "write", "read")
 SHAPES = ("constant", "exponential", "table")
 
 
@@ -97,20 +99,24 @@ def known(value: float, why: str = "") -> Quantity:
 class Costs:
     """All costs of a machine, for packets of `packet_bytes`; those of one direction may be missing.
 
-    `crypto_fixed` is the part of decrypt and encrypt that does not grow with the packet.  `numa` is a factor on the
-    service time of a packet that comes from another node.
+    `crypto_fixed` is the part of decrypt and encrypt that does not grow with the packet; `by_bytes` has the share of
+    other costs that does.  `numa` is a factor on the service time of a packet that comes from another node.
     """
 
     packet_bytes: int
     costs: Mapping[str, Quantity]
     crypto_fixed: Quantity = field(default_factory=lambda: known(0.0))
     numa: Quantity = field(default_factory=lambda: known(1.0))
+    by_bytes: Mapping[str, Quantity] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, quantity in self.parameters().items():
             quantity.check(name)
         if self.numa.low < 1:
             raise UsageError("machine.numa_factor is below 1", "Work on another node is not faster.")
+        for name, share in self.by_bytes.items():
+            if share.high > 1:
+                raise UsageError(f"bytes.{name} is above 1", "It is a share of the cost.")
         for name in ("decrypt", "encrypt"):
             if name in self.costs and self.crypto_fixed.low > self.costs[name].high:
                 raise UsageError(
@@ -127,7 +133,8 @@ class Costs:
     def parameters(self) -> dict[str, Quantity]:
         """Every parameter by its full name."""
         named = {f"costs.{name}": self.costs[name] for name in MEANINGS if name in self.costs}
-        return {**named, "costs.crypto_fixed": self.crypto_fixed, "machine.numa_factor": self.numa}
+        shares = {f"bytes.{name}": share for name, share in self.by_bytes.items()}
+        return {**named, "costs.crypto_fixed": self.crypto_fixed, **shares, "machine.numa_factor": self.numa}
 
     def shape(self, name: str) -> str:
         """The distribution of a cost around its mean."""
@@ -136,10 +143,10 @@ class Costs:
     def ns(self, name: str, packet_bytes: int) -> float:
         """A cost for packets of a size; only what touches all bytes depends on it."""
         mean = self.costs[name].value if name in self.costs else 0.0
-        if name not in ("decrypt", "encrypt"):
-            return mean
-        fixed = min(self.crypto_fixed.value, mean)
-        return fixed + (mean - fixed) * packet_bytes / self.packet_bytes
+        growing = mean * self.by_bytes[name].value if name in self.by_bytes else 0.0
+        if name in ("decrypt", "encrypt"):
+            growing = max(mean - self.crypto_fixed.value, 0.0)
+        return mean - growing + growing * packet_bytes / self.packet_bytes
 
     def scaled(self, name: str, factor: float) -> Costs:
         """With one cost multiplied: a what-if."""
@@ -157,5 +164,8 @@ class Costs:
             return replace(self, numa=self.numa.at(value))
         if parameter == "costs.crypto_fixed":
             return replace(self, crypto_fixed=self.crypto_fixed.at(value))
+        name = parameter.removeprefix("bytes.")
+        if name != parameter:
+            return replace(self, by_bytes={**self.by_bytes, name: self.by_bytes[name].at(value)})
         name = parameter.removeprefix("costs.")
         return replace(self, costs={**self.costs, name: self.costs[name].at(value)})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wgprof.errors import UsageError
-from wgprof.model.costs import MEANINGS, SHAPES, Costs, Quantity, known
+from wgprof.model.costs import MEANINGS, OF_BYTES, SHAPES, Costs, Quantity, known
 from wgprof.model.scenario import Scenario
 
 #: What a file may say of the traffic and the hardware, and what a scenario has otherwise.
@@ -26,7 +26,7 @@ _MACHINE = (
     "cores", "rss_queues", "nodes", "numa_factor", "spread", "far_end",
     "shared_device", "fair_softirqs", "run_to_parity",
 )  # fmt: skip
-_TOP = ("name", "version", "packet_bytes", "costs", "machine", "traffic")
+_TOP = ("name", "version", "packet_bytes", "costs", "bytes", "machine", "traffic")
 _KEYS = ("value", "range", "assumed", "why", "shape", "quantiles")
 VERSION = 1
 
@@ -121,8 +121,9 @@ def machine_of(document: Mapping[str, Any]) -> Machine:
     _only(document, _TOP, "")
     if document.get("version") != VERSION:
         raise UsageError(f"version is {document.get('version')!r}, and must be {VERSION}", "See docs/predict.md.")
-    costs, machine, traffic = (_table(document, name) for name in ("costs", "machine", "traffic"))
+    costs, shares, machine, traffic = (_table(document, name) for name in ("costs", "bytes", "machine", "traffic"))
     _only(costs, (*MEANINGS, "crypto_fixed"), "costs.")
+    _only(shares, OF_BYTES, "bytes.")
     _only(machine, _MACHINE, "machine.")
     _only(traffic, tuple(TRAFFIC), "traffic.")
     found = {name: _quantity(costs[name], f"costs.{name}") for name in costs}
@@ -136,7 +137,13 @@ def machine_of(document: Mapping[str, Any]) -> Machine:
         raise UsageError(f"machine.spread is {spread!r}, and must be hash or even")
     return Machine(
         str(document.get("name", "unnamed")),
-        Costs(_count(document, "packet_bytes", ""), found, fixed, numa),
+        Costs(
+            _count(document, "packet_bytes", ""),
+            found,
+            fixed,
+            numa,
+            {name: _quantity(shares[name], f"bytes.{name}") for name in shares},
+        ),
         _count(machine, "cores", "machine.", 0),
         _count(machine, "rss_queues", "machine.", 0),
         _count(machine, "nodes", "machine.", 1),

@@ -153,12 +153,13 @@ def relevant(ask: Ask, architecture: Architecture) -> list[str]:
         costs = (*costs, *ONLY_LOOP)
     names = []
     for name, quantity in ask.machine.parameters().items():
-        short = name.removeprefix("costs.")
+        short = name.removeprefix("costs.").removeprefix("bytes.")
         if quantity.low == quantity.high or short in costs:
             continue
         if architecture.module == "inline" and short in _NOT_INLINE:
             continue
-        if name == "costs.crypto_fixed" and ask.packet_bytes in (0, ask.machine.costs.packet_bytes):
+        of_size = name == "costs.crypto_fixed" or name.startswith("bytes.")
+        if of_size and ask.packet_bytes in (0, ask.machine.costs.packet_bytes):
             continue
         if name == "machine.numa_factor" and ask.machine.nodes == 1:
             continue

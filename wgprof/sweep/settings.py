@@ -109,8 +109,8 @@ def _as_sent(found: Told, setting: Setting, base: Row, rows: Sequence[Row]) -> T
         sentences=(
             *found.sentences,
             f"{setting.workload} with MTU {setting.mtu}: packets of {long:.0f} bytes on the mean instead of"
-            f" {ordinary:.0f}, {length:.1f} a list, as sent in configuration {where}; what crypto takes a byte, and the"
-            " part that does not grow, stay as calibrated",
+            f" {ordinary:.0f}, {length:.1f} a list, as sent in configuration {where}; what of the costs grows with the"
+            " packet stays as calibrated",
         ),
     )
 
