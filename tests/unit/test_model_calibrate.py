@@ -114,6 +114,22 @@ def test_data_and_what_acknowledges_it_are_told_apart_by_their_size() -> None:
     assert len(peers[0]) == len(peers[1]) == 1 and not peers[0] & peers[1]
 
 
+@pytest.mark.parametrize("lists", [True, False])
+def test_data_as_small_as_what_acknowledges_it_is_known_by_its_lists(lists: bool) -> None:
+    """As with an MTU of 92, where an acknowledgement has 52."""
+    sums, data, acks = _recorded(_EXAMPLE.name)
+    factor = 92 / data.size("rx.deliver")
+    stages = sums.stages.copy()
+    of_data = stages.index.isin(data.stages.index)
+    stages.loc[of_data, "bytes"] = (stages.loc[of_data, "bytes"] * factor).round().astype(np.int64)
+    if not lists:
+        stages["calls"] = stages["packets"]
+    found = data_and_acknowledgements(replace(sums, stages=stages))
+    wanted = (data, acks) if lists else (sums, replace(acks, stages=acks.stages[:0]))
+    for stage in ("tx.stage", "rx.deliver"):
+        assert [part.packets(stage) for part in found] == [part.packets(stage) for part in wanted]
+
+
 def _delivery(kept_ns: int, kept: int, up_ns: int, up: int) -> Sums:
     """A peer's deliveries of two lengths, in buckets of the recording's histograms."""
     packets, spent = kept + up, kept * kept_ns + up * up_ns

@@ -12,6 +12,8 @@ from wgprof.analysis.window import Window
 
 #: Peers whose packets in a direction are smaller than this share of the largest peer's only acknowledge in it.
 _SMALL = 0.25
+#: Likewise of that peer's other direction, where one goes in lists of so many segments (GSO) and the other does not.
+_SMALLER, _LIST = 0.8, 4
 
 
 @dataclass(frozen=True)
@@ -76,20 +78,45 @@ def sums_of(recording: Tables, window: Window) -> Sums:
 
 
 def data_and_acknowledgements(sums: Sums) -> tuple[Sums, Sums]:
-    """A direction in which a peer's packets are far smaller than others' carries TCP's acknowledgements alone."""
-    sizes: dict[tuple[str, int], float] = {}
-    for direction, (_, stage, _) in STAGES.items():
-        by_peer = only(sums.stages, stage=stage).groupby("object", observed=True)[["packets", "bytes"]].sum()
-        by_peer = by_peer[by_peer["packets"] > 0]
-        for peer, size in (by_peer["bytes"] / by_peer["packets"]).items():
-            sizes[direction, int(str(peer))] = float(size)
+    """TCP's data, and its acknowledgements: a direction in which a peer's packets are far smaller than others'.
+
+    With a small MTU data is as small; it is then known by its lists of segments, and that it is larger all the same.
+    """
+    sizes = _sizes(sums, 1)
     device = dict(zip(ints(sums.objects, "object").tolist(), ints(sums.objects, "device").tolist(), strict=True))
     small = {key for key, size in sizes.items() if size < _SMALL * max(sizes.values())}
+    small |= _beside_lists(sums) & sizes.keys()
     large = set(sizes) - small
     # A device's workers are of the kind that its peers are; of data, if they are of both.
     of_large = {(direction, device.get(peer, 0)) for direction, peer in large}
     of_small = {(direction, device.get(peer, 0)) for direction, peer in small} - of_large
     return _without(sums, small | of_small), _without(sums, large | of_large)
+
+
+def _sizes(sums: Sums, receive: int) -> dict[tuple[str, int], float]:
+    """Mean packet of each direction and peer, bytes; of what is received, at that stage of the way."""
+    found = {}
+    for direction, stage in (("tx", STAGES["tx"][1]), ("rx", STAGES["rx"][receive])):
+        by_peer = only(sums.stages, stage=stage).groupby("object", observed=True)[["packets", "bytes"]].sum()
+        by_peer = by_peer[by_peer["packets"] > 0]
+        for peer, size in (by_peer["bytes"] / by_peer["packets"]).items():
+            found[direction, int(str(peer))] = float(size)
+    return found
+
+
+def _beside_lists(sums: Sums) -> set[tuple[str, int]]:
+    """The directions of peers with smaller packets than their other one, if that goes in lists."""
+    by_peer = only(sums.stages, stage=STAGES["tx"][0]).groupby("object", observed=True)[["packets", "calls"]].sum()
+    by_peer = by_peer[(by_peer["calls"] > 0) & (by_peer["packets"] >= _LIST * by_peer["calls"])]
+    lists = {int(str(peer)) for peer in by_peer.index}
+    sizes = _sizes(sums, 2)  # without WireGuard's header, as what is sent
+    found = set()
+    for (direction, peer), size in sizes.items() if lists else ():
+        other = sizes.get(("tx" if direction == "rx" else "rx", peer), 0.0)
+        # Either this peer sends the lists, and receives what acknowledges them, or the other way round.
+        if size < _SMALLER * other and (peer in lists) == (direction == "rx"):
+            found.add((direction, peer))
+    return found
 
 
 def _without(sums: Sums, unwanted: set[tuple[str, int]]) -> Sums:
