@@ -12,7 +12,7 @@ ASIDE    := $(BIN)/pytest -q --numprocesses=auto --dist=loadfile --no-loadscope-
 
 help:
 	@echo "make record [DURATION=30]  profile this machine's WireGuard, or the lab's, and report"
-	@echo "make test-fast             unit tests and the verifier, about a minute on two cores; without the slow matrices"
+	@echo "make test-fast             unit tests and the verifier, 75 s on two quiet cores; without the slow matrices"
 	@echo "                           of constructed recordings and simulations, and with fewer random examples, than make test"
 	@echo "make test                  everything, real kernels included"
 	@echo "make browser-test          the dashboard in a real browser, under three minutes"
