@@ -82,7 +82,7 @@ def data_and_acknowledgements(sums: Sums) -> tuple[Sums, Sums]:
 
     With a small MTU data is as small; it is then known by its lists of segments, and that it is larger all the same.
     """
-    sizes = _sizes(sums, 1)
+    sizes = _sizes(sums, STAGES["rx"][1])
     device = dict(zip(ints(sums.objects, "object").tolist(), ints(sums.objects, "device").tolist(), strict=True))
     small = {key for key, size in sizes.items() if size < _SMALL * max(sizes.values())}
     small |= _beside_lists(sums) & sizes.keys()
@@ -93,10 +93,10 @@ def data_and_acknowledgements(sums: Sums) -> tuple[Sums, Sums]:
     return _without(sums, small | of_small), _without(sums, large | of_large)
 
 
-def _sizes(sums: Sums, receive: int) -> dict[tuple[str, int], float]:
-    """Mean packet of each direction and peer, bytes; of what is received, at that stage of the way."""
+def _sizes(sums: Sums, receive: str) -> dict[tuple[str, int], float]:
+    """Mean packet of each direction and peer, bytes; of what is received, at the stage `receive`."""
     found = {}
-    for direction, stage in (("tx", STAGES["tx"][1]), ("rx", STAGES["rx"][receive])):
+    for direction, stage in (("tx", STAGES["tx"][1]), ("rx", receive)):
         by_peer = only(sums.stages, stage=stage).groupby("object", observed=True)[["packets", "bytes"]].sum()
         by_peer = by_peer[by_peer["packets"] > 0]
         for peer, size in (by_peer["bytes"] / by_peer["packets"]).items():
@@ -109,7 +109,7 @@ def _beside_lists(sums: Sums) -> set[tuple[str, int]]:
     by_peer = only(sums.stages, stage=STAGES["tx"][0]).groupby("object", observed=True)[["packets", "calls"]].sum()
     by_peer = by_peer[(by_peer["calls"] > 0) & (by_peer["packets"] >= _LIST * by_peer["calls"])]
     lists = {int(str(peer)) for peer in by_peer.index}
-    sizes = _sizes(sums, 2)  # without WireGuard's header, as what is sent
+    sizes = _sizes(sums, STAGES["rx"][2])  # without WireGuard's header, as what is sent
     found = set()
     for (direction, peer), size in sizes.items() if lists else ():
         other = sizes.get(("tx" if direction == "rx" else "rx", peer), 0.0)
